@@ -19,7 +19,7 @@ _TICK_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Erased:
+class ErasureResult:
     """How many items were erased, and the ids of those that still ran.
 
     ``rewritten``: no file of the ledger holds anything of them any more.
@@ -38,7 +38,7 @@ def erase(
     by: str,
     why: str,
     patience: float,
-) -> Erased:
+) -> ErasureResult:
     """Erase items from the ledger and the app's broker; returns what came of it.
 
     Those that run are waited for ``patience`` seconds. With a document its pieces go too. ``why``
@@ -63,7 +63,7 @@ def erase(
         with ledger.read() as connection:
             left = erasure.still_going(connection, left)
         if not left or time.monotonic() > until:
-            return Erased(erased, left, rewritten=bool(erased) and ledger.rewrite())
+            return ErasureResult(erased, left, rewritten=bool(erased) and ledger.rewrite())
         pause.wait(_TICK_SECONDS)
 
 

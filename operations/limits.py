@@ -142,7 +142,7 @@ def _limit(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OnTheWay:
+class LimitWait:
     """One limit that a call has before it: ``needed`` is what the call takes of it at most,
     ``ahead`` how many items are to be called within it before.
 
@@ -158,7 +158,7 @@ class OnTheWay:
 
 def on_the_way(
     connection: Transaction, policy: Policy, route: Route, budget: str | None
-) -> list[OnTheWay]:
+) -> list[LimitWait]:
     """The limits in force that hold for a call of this route, those that make it wait first."""
     deployment = policy.deployments[route.deployment]
     needs = {
@@ -177,7 +177,7 @@ def on_the_way(
         scopes.append((f"account:{deployment.account}", of_account, None))
     if budget is not None:
         scopes.append((f"budget:{budget}", [*policy.deployments], budget))
-    found: list[OnTheWay] = []
+    found: list[LimitWait] = []
     for scope, deployments, payer in scopes:
         holding = [one for one in limits_of(connection, policy, scope) if one.in_force is not None]
         ahead = rate_waits.ahead(connection, deployments, payer) if holding else 0
@@ -185,10 +185,10 @@ def on_the_way(
     return sorted(found, key=lambda one: -(one.wait or 0.0))
 
 
-def _on_the_way(limit: Limit, needed: int, ahead: int) -> OnTheWay:
+def _on_the_way(limit: Limit, needed: int, ahead: int) -> LimitWait:
     most = limit.in_force
     wait = None
     if most and limit.name.endswith("_per_minute") and limit.seen is not None:
         over = (limit.used or 0) + needed * (ahead + 1) - most
         wait = max(0, over) * _A_MINUTE / most
-    return OnTheWay(limit=limit, needed=needed, ahead=ahead, wait=wait)
+    return LimitWait(limit=limit, needed=needed, ahead=ahead, wait=wait)

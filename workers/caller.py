@@ -32,14 +32,14 @@ from tierqueue.tasks.submission.validation import rejected, validate
 from tierqueue.workers import egress
 from tierqueue.workers.engines.engine import Call, caches
 from tierqueue.workers.engines.stations import Station
-from tierqueue.workers.leases import Holding, Leases
+from tierqueue.workers.leases import HeldItem, Leases
 from tierqueue.workers.limits.bounds import Slot
 from tierqueue.workers.limits.breaker import Breaker
 from tierqueue.workers.prefixes import Prefixes
 from tierqueue.workers.process.checkpoint import Checkpoint
 from tierqueue.workers.process.event_loop import EventLoopThread
 from tierqueue.workers.request import Contents, prepare, whole
-from tierqueue.workers.settler import Ended, Settler
+from tierqueue.workers.settler import Settler, SettlingCall
 from tierqueue.workers.verdicts import EndedCall
 
 _log = structlog.get_logger(__name__)
@@ -98,7 +98,7 @@ class Caller:
             return all_settled
         deployment, left = station.deployment.name, len(claims)
 
-        def settled(ended: Sequence[Ended]) -> None:
+        def settled(ended: Sequence[SettlingCall]) -> None:
             # Called from the settler's one thread only.
             nonlocal left
             left -= len(ended)
@@ -115,7 +115,7 @@ class Caller:
             self._leases.take(
                 deployment,
                 {
-                    call.claim.item.id: Holding(
+                    call.claim.item.id: HeldItem(
                         call.claim.fence, call.slot.id, call.abort, call.slot.shared
                     )
                     for call in calls
@@ -136,7 +136,7 @@ class Caller:
     async def _one(
         self,
         flight: "_InFlight",
-        settled: Callable[[Sequence[Ended]], None],
+        settled: Callable[[Sequence[SettlingCall]], None],
         outcomes: Counter[str],
     ) -> None:
         """Make one call and hand its outcome to the settler, whatever happens."""
@@ -181,7 +181,7 @@ class Caller:
             telling=telling,
             cancelled=flight.aborted == "cancelled",
         )
-        self._settler.put(Ended(ended, flight.slot, settled))
+        self._settler.put(SettlingCall(ended, flight.slot, settled))
 
     async def _whole(self, call: Call) -> Call | Failed | Interrupted:
         """The call with the bytes of its images, or why it has none; nothing has been sent yet."""

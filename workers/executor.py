@@ -30,13 +30,13 @@ from tierqueue.tasks.routing.side_by_side import Policies
 from tierqueue.workers.caller import Caller
 from tierqueue.workers.engines.stations import Station
 from tierqueue.workers.limits import forgotten
-from tierqueue.workers.limits.bounds import Bounds, Slot, Spent, Want, bounds_of
+from tierqueue.workers.limits.bounds import Bounds, CallUsage, Slot, SlotRequest, bounds_of
 from tierqueue.workers.limits.breaker import Breaker
-from tierqueue.workers.limits.granted import Granted, Refused
+from tierqueue.workers.limits.granted import SliceGrant, SlotRefusal
 from tierqueue.workers.limits.limiter import Limiter
 from tierqueue.workers.limits.line import Line
 from tierqueue.workers.limits.pool import Gate, bound_of
-from tierqueue.workers.limits.rates import Chosen
+from tierqueue.workers.limits.rates import OperatorLimits
 from tierqueue.workers.limits.sharing import sharing
 from tierqueue.workers.process.checkpoint import Checkpoint
 from tierqueue.workers.process.event_loop import EventLoopThread
@@ -69,7 +69,7 @@ class SliceStart:
 
     items: Collection[str]
     settled: threading.Event | None
-    refused: Refused | None
+    refused: SlotRefusal | None
 
 
 class Executor:
@@ -95,7 +95,7 @@ class Executor:
         delivery: Delivery,
         started: Callable[[Sequence[Promise]], None],
         concurrency: Callable[[], int | None],
-        chosen: Callable[[], Chosen],
+        chosen: Callable[[], OperatorLimits],
         lease: float,
         checkpoint: Checkpoint,
     ) -> None:
@@ -148,7 +148,7 @@ class Executor:
         left = dict(work.items)
         outcomes: Counter[str] = Counter()
         pending: list[threading.Event] = []
-        refused: Refused | None = None
+        refused: SlotRefusal | None = None
         patient_until = time.monotonic() + PATIENCE_SECONDS
         most = len(left)
         with self._line.place(work.deployment) as first_in_line:
@@ -205,11 +205,11 @@ class Executor:
             self._concurrency()
             self._gate.release(0)
 
-    def _full(self, refused: Refused | None, *, urgent: bool) -> Refused | None:
+    def _full(self, refused: SlotRefusal | None, *, urgent: bool) -> SlotRefusal | None:
         """Why there was no place: the tier's bound, where that is what the gate goes by."""
         bound = bound_of(self._concurrency(), urgent=urgent)
         full = bound is not None and self._gate.in_flight >= bound
-        return Refused(BUSY_SECONDS, Wait.TIER_IN_FLIGHT) if full else refused
+        return SlotRefusal(BUSY_SECONDS, Wait.TIER_IN_FLIGHT) if full else refused
 
     def _walk(
         self,
@@ -224,7 +224,7 @@ class Executor:
 
         Returns once the calls are under way; each answer is validated and settled as it comes.
         """
-        granted = Granted({}, [], None)
+        granted = SliceGrant({}, [], None)
         claims: list[Claim] = []
         try:
             granted = self._limit(station.deployment, items, urgent=urgent)
@@ -233,7 +233,7 @@ class Executor:
                 station, claims, granted.slots, granted.send_by, self._freed.set, outcomes
             )
             if granted.never:
-                self._give_back(granted.never, Refused(60.0, Wait.TOKEN_LIMIT))
+                self._give_back(granted.never, SlotRefusal(60.0, Wait.TOKEN_LIMIT))
             begun = {*granted.slots, *(item.id for item in granted.never)}
             for refused, waiting in granted.aside.items():
                 self._give_back(waiting, refused)
@@ -241,7 +241,7 @@ class Executor:
             return SliceStart(begun, settled, granted.refused)
         except SpendingRefused as error:
             _log.warning("spending_refused", why=error.message)
-            return SliceStart([], None, Refused(1.0, Wait.LIMITER_AWAY))
+            return SliceStart([], None, SlotRefusal(1.0, Wait.LIMITER_AWAY))
         finally:
             claimed = {claim.item.id for claim in claims}
             unused = [slot for key, slot in granted.slots.items() if key not in claimed]
@@ -250,18 +250,18 @@ class Executor:
                 if unused:
                     self._limiter.release_ended(
                         bounds_of(station.deployment, None),
-                        [Spent(slot, sent=False) for slot in unused],
+                        [CallUsage(slot, sent=False) for slot in unused],
                     )
             finally:
                 self._gate.release(places - len(claimed))
 
     def _limit(
         self, deployment: Deployment, items: Mapping[str, SliceItem], *, urgent: bool
-    ) -> Granted:
+    ) -> SliceGrant:
         """Ask whether the deployment serves, and the limiter for a slot for each item's call."""
         held = self._breaker.held(deployment.name, items)
         if held is not None and held.probe is None:
-            return Granted({}, [], Refused(held.wait, held.code))
+            return SliceGrant({}, [], SlotRefusal(held.wait, held.code))
         asked = [item for item in items.values() if held is None or item.id == held.probe]
         # A slice may come twice: who finds an item claimed gives back its own slot only.
         own = token_hex(6)
@@ -270,7 +270,7 @@ class Executor:
         bounds = replace(self._bounds(deployment, chosen, urgent=urgent), trial=held is not None)
         slots: dict[str, Slot] = {}
         never: list[SliceItem] = []
-        aside: dict[Refused, list[SliceItem]] = {}
+        aside: dict[SlotRefusal, list[SliceItem]] = {}
         send_by = math.inf
         policy, ids_of = self._policies.own, {slot: item.id for slot, item in item_of.items()}
         for shared, ids in sharing(self._ledger, policy, deployment, chosen, ids_of):
@@ -282,28 +282,28 @@ class Executor:
                 if not slots:
                     raise
                 _log.warning("spending_refused", why=error.message)
-                return Granted(slots, never, Refused(1.0, Wait.LIMITER_AWAY), send_by, aside)
+                return SliceGrant(slots, never, SlotRefusal(1.0, Wait.LIMITER_AWAY), send_by, aside)
             slots |= {item_of[slot.id].id: slot for slot in grant.slots(wants)}
             never += [item_of[slot] for slot in grant.never]
             send_by = min(send_by, grant.send_by)
             waiting = [slot for slot in ids if slot not in {*grant.granted, *grant.never}]
             if waiting and set(grant.full) <= BUDGET_LIMITS:
-                refused = Refused(max(grant.retry_after, BUSY_SECONDS), grant.full[0])
+                refused = SlotRefusal(max(grant.retry_after, BUSY_SECONDS), grant.full[0])
                 aside.setdefault(refused, []).extend(item_of[slot] for slot in waiting)
             elif waiting:
                 wait = max(grant.retry_after, SOONEST_SECONDS)
                 rate = not grant.busy and not grant.forgotten
-                refused = Refused(wait, grant.full[0], busy=grant.busy, rate=rate)
-                return Granted(slots, never, refused, send_by, aside)
-        return Granted(slots, never, None, send_by, aside)
+                refused = SlotRefusal(wait, grant.full[0], busy=grant.busy, rate=rate)
+                return SliceGrant(slots, never, refused, send_by, aside)
+        return SliceGrant(slots, never, None, send_by, aside)
 
-    def _not_served(self, work: Slice) -> Refused:
+    def _not_served(self, work: Slice) -> SlotRefusal:
         """Why a deployment's items are given back that this process has no engine for."""
         if work.deployment in self._keyless:
             self.report_keyless(work.deployment, *work.items)
-            return Refused(1.0, "no_key")
+            return SlotRefusal(1.0, "no_key")
         _log.error("deployment_not_served", deployment=work.deployment, worker=self._worker)
-        return Refused(5.0, Wait.NOT_SERVED)
+        return SlotRefusal(5.0, Wait.NOT_SERVED)
 
     def report_keyless(self, deployment: str, *items: str) -> None:
         """Another deployment is to take over; unless a worker that has the key is served."""
@@ -319,7 +319,7 @@ class Executor:
         for change in changes:
             log_change(change)
 
-    def _bounds(self, deployment: Deployment, chosen: Chosen, *, urgent: bool) -> Bounds:
+    def _bounds(self, deployment: Deployment, chosen: OperatorLimits, *, urgent: bool) -> Bounds:
         tier = bound_of(self._concurrency(), urgent=urgent)
         name = deployment.name
         bounds = bounds_of(deployment, tier, chosen.limits.get(name), chosen.since.get(name, 0))
@@ -359,7 +359,7 @@ class Executor:
         self._delivery.ended(claims.ends)
         return claims.claimed
 
-    def _give_back(self, items: Iterable[SliceItem], refused: Refused | None) -> None:
+    def _give_back(self, items: Iterable[SliceItem], refused: SlotRefusal | None) -> None:
         """Hand unclaimed items back: ready at once, or waiting for as long as they were refused."""
         fences = {item.id: item.fence for item in items}
         with self._ledger.write() as connection:
@@ -371,7 +371,7 @@ class Executor:
             routes.give_back(connection, fences, until, str(refused.code) if refused else None)
 
 
-def _want(deployment: Deployment, slot: str, item: SliceItem) -> Want:
+def _want(deployment: Deployment, slot: str, item: SliceItem) -> SlotRequest:
     """What an item's call may cost; where nothing is known of its output, all counts as input."""
     output = item.output_limit + deployment.reasoning_tokens if item.output_limit else 0
-    return Want(slot, item.token_bound, min(output, item.token_bound), item.task)
+    return SlotRequest(slot, item.token_bound, min(output, item.token_bound), item.task)

@@ -17,7 +17,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
-class Holding:
+class HeldItem:
     """One claimed item: its fence, its limiter slot while its call runs, how to end its call."""
 
     fence: int
@@ -41,7 +41,7 @@ class Leases:
         self._tiers = deployment_tier
         self._lease = lease
         self._lock = threading.Lock()
-        self._held: dict[str, dict[str, Holding]] = {}
+        self._held: dict[str, dict[str, HeldItem]] = {}
         self._ticker = Ticker("leases", self._renew_all, lease / 3)
 
     def serve(self, deployment_tier: dict[str, str]) -> None:
@@ -56,7 +56,7 @@ class Leases:
         """End the heartbeat; what is still held lapses."""
         self._ticker.stop()
 
-    def take(self, deployment: str, holdings: Mapping[str, Holding]) -> None:
+    def take(self, deployment: str, holdings: Mapping[str, HeldItem]) -> None:
         """Keep these claims alive from now on, by the ids of their items."""
         with self._lock:
             self._held.setdefault(deployment, {}).update(holdings)
@@ -88,7 +88,7 @@ class Leases:
             for holding in held.values():
                 holding.abort(why)
 
-    def _snapshot(self) -> dict[str, dict[str, Holding]]:
+    def _snapshot(self) -> dict[str, dict[str, HeldItem]]:
         with self._lock:
             return {deployment: dict(held) for deployment, held in self._held.items() if held}
 
@@ -99,7 +99,7 @@ class Leases:
             except Exception as error:  # noqa: BLE001 - the next beat tries again, until the lease ends
                 _log.warning("heartbeat_failed", error=type(error).__name__)
 
-    def _beat(self, deployment: str, held: dict[str, Holding]) -> None:
+    def _beat(self, deployment: str, held: dict[str, HeldItem]) -> None:
         fences = {item_id: holding.fence for item_id, holding in held.items()}
         lost: set[str] = set()
         try:

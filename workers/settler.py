@@ -28,8 +28,8 @@ from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.settle.decide import settlement
 from tierqueue.workers.alerts.bills import Alarms
 from tierqueue.workers.alerts.hook import Message
-from tierqueue.workers.alerts.observing import Observing
-from tierqueue.workers.limits.bounds import Slot, Spent
+from tierqueue.workers.alerts.observing import Observer
+from tierqueue.workers.limits.bounds import CallUsage, Slot
 from tierqueue.workers.limits.breaker import Breaker
 from tierqueue.workers.process.checkpoint import Checkpoint
 from tierqueue.workers.verdicts import EndedCall, Judge
@@ -44,7 +44,7 @@ AGAIN_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class SettlingCall:
     """A call that ended and its limiter slot; ``done`` is called once it is settled, with all of
     a batch that have the same.
 
@@ -53,14 +53,14 @@ class Ended:
 
     call: EndedCall
     slot: Slot
-    done: Callable[[Sequence["Ended"]], None]
+    done: Callable[[Sequence["SettlingCall"]], None]
     at: float = field(default_factory=time.monotonic, compare=False)
 
-    def spent(self) -> Spent:
+    def spent(self) -> CallUsage:
         """What its slot's bound has come to."""
         return self._spent()._replace(over=self.at)
 
-    def _spent(self) -> Spent:
+    def _spent(self) -> CallUsage:
         match self.call.outcome:
             case Accepted(completed=completed):
                 return self._used(completed.usage)
@@ -68,20 +68,22 @@ class Ended:
                 return self._used(usage)
             case Throttled(over=over):
                 # Where nobody says of which limit it is, fewer calls help against each.
-                return Spent(self.slot, refused=over or "requests")
+                return CallUsage(self.slot, refused=over or "requests")
             case FlexRefused():
-                return Spent(self.slot, sent=False)
+                return CallUsage(self.slot, sent=False)
             case Unavailable(overloaded=True):
-                return Spent(self.slot, refused="requests")
+                return CallUsage(self.slot, refused="requests")
             case Interrupted(kind="too_late"):
-                return Spent(self.slot, sent=False)
+                return CallUsage(self.slot, sent=False)
         # It may have been read and answered all the same.
-        return Spent(self.slot)
+        return CallUsage(self.slot)
 
-    def _used(self, usage: Usage) -> Spent:
+    def _used(self, usage: Usage) -> CallUsage:
         # What Anthropic serves from its prompt cache counts towards none of its limits.
         cached = usage.cache_read_tokens if self.call.deployment.engine == "anthropic" else 0
-        return Spent(self.slot, (usage.total_input - cached, usage.output_tokens), cached=cached)
+        return CallUsage(
+            self.slot, (usage.total_input - cached, usage.output_tokens), cached=cached
+        )
 
 
 class Settler:
@@ -104,7 +106,7 @@ class Settler:
         ledger: Ledger,
         policy: Policy,
         breaker: Breaker,
-        free: Callable[[Sequence[Ended]], None],
+        free: Callable[[Sequence[SettlingCall]], None],
         notify: Callable[[Ends], None],
         wake: Callable[[], None],
         hook: Callable[[Message], None],
@@ -117,9 +119,9 @@ class Settler:
         self._notify = notify
         self._wake = wake
         self._alarms = Alarms(hook)
-        self._observing = Observing(ledger, hook)
+        self._observing = Observer(ledger, hook)
         self._checkpoint = checkpoint
-        self._queue: queue.SimpleQueue[Ended | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[SettlingCall | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
         self.stale = 0
         self.ended = 0
@@ -133,7 +135,7 @@ class Settler:
         """Start settling."""
         self._thread.start()
 
-    def put(self, ended: Ended) -> None:
+    def put(self, ended: SettlingCall) -> None:
         """Settle this soon; returns at once, from any thread."""
         self._queue.put(ended)
 
@@ -145,7 +147,7 @@ class Settler:
     def _run(self) -> None:
         stopping = False
         while not stopping:
-            batch: list[Ended] = []
+            batch: list[SettlingCall] = []
             ended = self._queue.get()
             while True:
                 if ended is None:
@@ -159,7 +161,7 @@ class Settler:
                 self._free(batch)
                 self._settle(batch)
 
-    def _settle(self, batch: list[Ended]) -> None:
+    def _settle(self, batch: list[SettlingCall]) -> None:
         self._checkpoint("after_call")
         pause = threading.Event()
         while True:
@@ -179,13 +181,15 @@ class Settler:
                     break
                 _log.warning("ledger_unreachable", error=type(error).__name__)
                 pause.wait(AGAIN_SECONDS)
-        together: dict[Callable[[Sequence[Ended]], None], list[Ended]] = defaultdict(list)
+        together: dict[Callable[[Sequence[SettlingCall]], None], list[SettlingCall]] = defaultdict(
+            list
+        )
         for attempt in batch:
             together[attempt.done].append(attempt)
         for done, ended in together.items():
             done(ended)
 
-    def _write(self, batch: Sequence[Ended]) -> None:
+    def _write(self, batch: Sequence[SettlingCall]) -> None:
         # Before the transaction: on SQLite nobody else writes while it is open.
         now = self._ledger.now()
         calls = [ended.call for ended in batch]

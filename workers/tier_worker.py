@@ -38,11 +38,11 @@ from tierqueue.tasks.ticker import Ticker
 from tierqueue.workers import engines
 from tierqueue.workers.alerts.bills import Alarms
 from tierqueue.workers.alerts.hook import Hook, Message
-from tierqueue.workers.alerts.observing import Observing
-from tierqueue.workers.batch_lane.lane import Lane
+from tierqueue.workers.alerts.observing import Observer
+from tierqueue.workers.batch_lane.lane import BatchLane
 from tierqueue.workers.caller import Caller
-from tierqueue.workers.engines.engine import Engine, Telling
-from tierqueue.workers.engines.engine_load import Batching
+from tierqueue.workers.engines.engine import Engine, RateLimitedEngine
+from tierqueue.workers.engines.engine_load import BatchingEngine
 from tierqueue.workers.engines.forms import not_held
 from tierqueue.workers.engines.stations import (
     BuildEngine,
@@ -55,17 +55,17 @@ from tierqueue.workers.executor import Executor
 from tierqueue.workers.leases import Leases
 from tierqueue.workers.limits.bounds import bounds_of
 from tierqueue.workers.limits.breaker import Breaker, Known
-from tierqueue.workers.limits.learned import EVERY_SECONDS, Keeping
+from tierqueue.workers.limits.learned import EVERY_SECONDS, LearnedLimitsWriter
 from tierqueue.workers.limits.limiter import Limiter
 from tierqueue.workers.limits.pool import GATE, GATE_POOL, GatePool, TierConcurrency
-from tierqueue.workers.limits.rates import Chosen
+from tierqueue.workers.limits.rates import OperatorLimits
 from tierqueue.workers.limits.stated import StatedLimits
 from tierqueue.workers.process import celery_options
 from tierqueue.workers.process.checkpoint import Checkpoint, never_ends
 from tierqueue.workers.process.event_loop import EventLoopThread
 from tierqueue.workers.process.heartbeat import Heartbeat
 from tierqueue.workers.process.policy_follower import PolicyFollower
-from tierqueue.workers.settler import Ended, Settler
+from tierqueue.workers.settler import Settler, SettlingCall
 
 _log = structlog.get_logger(__name__)
 
@@ -80,10 +80,10 @@ def _with_batches(stations: Mapping[str, Station]) -> dict[str, Station]:
     return {name: one for name, one in stations.items() if one.deployment.batch is not None}
 
 
-def _chosen(ledger: Ledger) -> Chosen:
+def _chosen(ledger: Ledger) -> OperatorLimits:
     with ledger.read() as connection:
         found = stated_limits.all_set(connection)
-        return Chosen(found, stated_limits.all_since(connection) if found else {})
+        return OperatorLimits(found, stated_limits.all_since(connection) if found else {})
 
 
 def _contents(ledger: Ledger, hashes: Sequence[str]) -> Mapping[str, bytes]:
@@ -190,18 +190,18 @@ class TierWorker:
         tell, wake = delivery.ended, self.app.installation.wakes.call
         serves = {deployment.name: deployment.tier.value for deployment in deployments}
         self._leases = Leases(ledger, limiter, serves, settings.lease)
-        keeping = Keeping(ledger, limiter.learned, lambda: self._stations)
+        keeping = LearnedLimitsWriter(ledger, limiter.learned, lambda: self._stations)
         self._keeping = Ticker("learned limits", keeping.tick, EVERY_SECONDS)
 
-        def free(batch: Sequence[Ended]) -> None:
-            at: dict[Deployment, list[Ended]] = defaultdict(list)
+        def free(batch: Sequence[SettlingCall]) -> None:
+            at: dict[Deployment, list[SettlingCall]] = defaultdict(list)
             for one in batch:
                 at[one.call.deployment].append(one)
             for deployment, ended in at.items():
                 self._leases.call_ended(deployment.name, [one.call.claim for one in ended])
                 limiter.release_ended(bounds_of(deployment, None), [one.spent() for one in ended])
                 engine = self._stations[deployment.name].engine
-                if isinstance(engine, Telling) and engine.rates is not None:
+                if isinstance(engine, RateLimitedEngine) and engine.rates is not None:
                     limiter.learned.note_stated(deployment.name, engine.rates)
             # After the slots, without which a place is no use, and together: one by one, the next
             # slices would be claimed item by item.
@@ -221,7 +221,7 @@ class TierWorker:
         self._settler = Settler(
             ledger, policy, self._breaker, free, tell, wake, self._notify, self._checkpoint
         )
-        self._lane = Lane(
+        self._lane = BatchLane(
             worker=worker,
             ledger=ledger,
             policies=policies,
@@ -229,7 +229,7 @@ class TierWorker:
             types=self.app.tasks,
             loop=self._loop,
             alarms=Alarms(self._notify),
-            observing=Observing(ledger, self._notify),
+            observing=Observer(ledger, self._notify),
             notify=notify,
             clock=ledger.now,
             checkpoint=self._checkpoint,
@@ -278,7 +278,7 @@ class TierWorker:
         self._loads = {
             deployment.name: engine.load
             for deployment, engine in built
-            if isinstance(engine, Batching)
+            if isinstance(engine, BatchingEngine)
         }
         loads = self._loads.values() if len(self._loads) == len(built) else ()
         GATE.follow(concurrency.last, lambda: sum(load.depth for load in loads) if loads else None)

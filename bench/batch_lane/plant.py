@@ -31,8 +31,8 @@ from tierqueue.tasks import ask_image, complete
 from tierqueue.tasks.routing.decide import choose_all
 from tierqueue.tasks.routing.side_by_side import Policies
 from tierqueue.workers.alerts.bills import Alarms
-from tierqueue.workers.alerts.observing import Observing
-from tierqueue.workers.batch_lane.lane import Lane
+from tierqueue.workers.alerts.observing import Observer
+from tierqueue.workers.batch_lane.lane import BatchLane
 from tierqueue.workers.engines import build
 from tierqueue.workers.engines.stations import Station
 from tierqueue.workers.maintenance.expiry import give_up
@@ -133,8 +133,8 @@ class Plant:
         beside.write_text(str(self.now / SECOND), encoding="utf-8")
         beside.replace(self._clock)
 
-    def _new_lane(self) -> Lane:
-        return Lane(
+    def _new_lane(self) -> BatchLane:
+        return BatchLane(
             worker="plant",
             ledger=self.ledger,
             policies=Policies(self.policy),
@@ -142,7 +142,7 @@ class Plant:
             types=self.types,
             loop=self.loop,
             alarms=Alarms(lambda _: None),
-            observing=Observing(self.ledger, lambda _: None),
+            observing=Observer(self.ledger, lambda _: None),
             notify=_nothing,
             clock=lambda: self.now,
             checkpoint=self._checkpoint,

@@ -13,7 +13,7 @@ from tierqueue.router.pricing import charge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cached:
+class CacheUse:
     """One deployment's calls that were counted, whatever came of them.
 
     ``input_tokens`` of all classes, ``cached_tokens`` of them read from a cache and
@@ -31,7 +31,7 @@ class Cached:
     saved: int | None
 
 
-def cached(used: Sequence[UsageCount], policy: Policy, at: datetime) -> list[Cached]:
+def cached(used: Sequence[UsageCount], policy: Policy, at: datetime) -> list[CacheUse]:
     """Each deployment whose calls met a cache, at the prices of ``at``; ``used`` is by deployment.
 
     Deployments that the policy does not know any more have no price.
@@ -52,10 +52,10 @@ def _of(
     used: Sequence[UsageCount],
     deployment: Deployment | None,
     at: datetime,
-) -> Cached:
+) -> CacheUse:
     whole = sum(one.usage.total_input * one.calls for one in used)
     read = sum(one.usage.cache_read_tokens * one.calls for one in used)
-    return Cached(
+    return CacheUse(
         deployment=name,
         simulated=simulated,
         input_tokens=whole,

@@ -20,7 +20,7 @@ Group = tuple[str, bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Elsewhere:
+class Alternative:
     """What the accepted calls of each group would cost on one deployment, in nano-dollars.
 
     The same token counts, at the prices of one moment; another model's tokenizer may count
@@ -47,7 +47,7 @@ class BreakEven:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Idle:
+class IdleCost:
     """A deployment paid by the hour, as one engine that stood there for the whole time.
 
     Money in nano-dollars; ``busy`` is the share of the time for which calls were charged, above 1
@@ -65,7 +65,7 @@ class Idle:
     break_even: tuple[BreakEven, ...]
 
 
-def all_on_frontier(used: Sequence[UsageCount], policy: Policy, at: datetime) -> Elsewhere | None:
+def all_on_frontier(used: Sequence[UsageCount], policy: Policy, at: datetime) -> Alternative | None:
     """The cheapest frontier deployment for all of this; ``None`` where none has token prices."""
     frontier = [deployment for deployment in _by_token(policy) if deployment.tier is Tier.FRONTIER]
     priced = [cost for cost in (_elsewhere(used, d, at) for d in frontier) if cost is not None]
@@ -78,7 +78,7 @@ def idle(
     used: Sequence[UsageCount],
     seconds: float,
     at: datetime,
-) -> list[Idle]:
+) -> list[IdleCost]:
     """Each deployment paid by the hour over ``seconds``; ``spent`` is by deployment."""
     charged: dict[str, int] = {}
     for group in spent:
@@ -91,7 +91,7 @@ def idle(
         cost = charged.get(deployment.name, 0)
         own = [one for one in used if one.deployment == deployment.name]
         found.append(
-            Idle(
+            IdleCost(
                 deployment=deployment.name,
                 per_hour=ceil(deployment.gpu_hour * _HOUR_SECONDS),
                 seconds=round(seconds, 3),
@@ -123,7 +123,7 @@ def _break_even(
 
 def _elsewhere(
     used: Iterable[UsageCount], deployment: Deployment, at: datetime
-) -> Elsewhere | None:
+) -> Alternative | None:
     costs: dict[Group, int] = {}
     try:
         for usage in used:
@@ -132,7 +132,7 @@ def _elsewhere(
             costs[group] = costs.get(group, 0) + cost
     except Unpriced:
         return None
-    return Elsewhere(deployment.name, deployment.simulated, costs)
+    return Alternative(deployment.name, deployment.simulated, costs)
 
 
 def _by_token(policy: Policy) -> list[Deployment]:

@@ -18,7 +18,7 @@ from tierqueue.router.selection.evidence import ENOUGH, ByDeployment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cheaper:
+class CheaperDeployment:
     """Who could do it: ``passes`` is the share of its answers that are accepted and, by labels,
     right; ``saves`` what that comes to over all items, in nano-dollars. Both are ``None`` where too
     little is known: of ``answers`` answers, ``labels`` of which were judged.
@@ -33,7 +33,7 @@ class Cheaper:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Overspent:
+class Overspending:
     """Items of one task type that one deployment answered first; ``cost`` in nano-dollars.
 
     ``floor``: the floor that keeps them from ``cheaper``, ``None`` where no floor does. ``cheaper``
@@ -47,7 +47,7 @@ class Overspent:
     items: int
     cost: int
     floor: str | None
-    cheaper: Cheaper | None
+    cheaper: CheaperDeployment | None
 
 
 def overspent(
@@ -56,13 +56,13 @@ def overspent(
     evidence: Mapping[str, ByDeployment],
     judged: Mapping[tuple[str, str], LabelCounts],
     past: Mapping[str, Mapping[tuple[str, bool], CallHistory]],
-) -> list[Overspent]:
+) -> list[Overspending]:
     """What each group of answers could have been spared, the most first; nothing is sent.
 
     The data boundary holds: who may not see an item is no candidate. A floor is named, since
     somebody may lower it. ``evidence`` and ``past`` are by task type.
     """
-    found: list[Overspent] = []
+    found: list[Overspending] = []
     for group in answers:
         at = policy.deployments.get(group.deployment)
         if at is None:
@@ -81,7 +81,7 @@ def overspent(
             below = TIERS.index(best.tier) < TIERS.index(Tier(group.floor))
             kept = group.floor if below else None
         found.append(
-            Overspent(
+            Overspending(
                 task=group.task,
                 deployment=group.deployment,
                 sensitivity=_sensitivity(group).value,
@@ -99,11 +99,11 @@ def _sensitivity(group: FirstAnswers) -> Sensitivity:
     return Sensitivity(group.sensitivity or Sensitivity.REGULATED)
 
 
-def _saved(cheaper: Cheaper | None) -> float:
+def _saved(cheaper: CheaperDeployment | None) -> float:
     return 0.0 if cheaper is None or cheaper.saves is None else cheaper.saves.value
 
 
-def _best(candidates: Sequence[Cheaper]) -> Cheaper | None:
+def _best(candidates: Sequence[CheaperDeployment]) -> CheaperDeployment | None:
     """The one that saves the most; where none is known to save, one of which too little is."""
     saving = [one for one in candidates if _saved(one) > 0]
     if saving:
@@ -119,12 +119,14 @@ def _cheaper(
     judged: Mapping[tuple[str, str], LabelCounts],
     past: Mapping[tuple[str, bool], CallHistory],
     policy: Policy,
-) -> Cheaper:
+) -> CheaperDeployment:
     seen, said = known.get(there.name), judged.get((group.task, there.name), LabelCounts(0, 0))
     before = past.get((there.name, there.simulated))
     answers = 0 if seen is None else seen.answers
     if seen is None or not seen.enough or before is None or not before.items:
-        return Cheaper(tier=there.tier, deployment=there.name, answers=answers, labels=said.answers)
+        return CheaperDeployment(
+            tier=there.tier, deployment=there.name, answers=answers, labels=said.answers
+        )
     passes = share_of(seen.accepted, seen.answers)
     if said.answers >= ENOUGH:
         # Both at once: an answer passes where it is accepted, and right.
@@ -136,7 +138,7 @@ def _cheaper(
     # By the hour one more item costs nothing, and no ceiling counts it.
     more = before.cost / before.items if policy.counts(there) else 0.0
     saves = Interval(*(group.items * (share * now - more) for share in _ends(passes)))
-    return Cheaper(
+    return CheaperDeployment(
         tier=there.tier,
         deployment=there.name,
         answers=seen.answers,

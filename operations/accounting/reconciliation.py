@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from tierqueue.ledger.accounting.reconciliation import Call, DailyCharge, Resolution, UnknownCharge
-from tierqueue.operations.accounting.usage_export import Billed
+from tierqueue.operations.accounting.usage_export import UsageRow
 from tierqueue.router.served import same_model
 
 
@@ -28,30 +28,30 @@ class Day:
 
 
 @dataclass(frozen=True, slots=True)
-class Unresolved:
+class UnresolvedCharge:
     """An unknown charge that the export does not settle, and why."""
 
     charge: UnknownCharge
     why: str
 
 
-def of_model(rows: Sequence[Billed], model: str) -> list[Billed]:
+def of_model(rows: Sequence[UsageRow], model: str) -> list[UsageRow]:
     """The rows of one model, and those that name none."""
     return [row for row in rows if row.model is None or same_model(model, row.model)]
 
 
 def resolve(
-    rows: Sequence[Billed],
+    rows: Sequence[UsageRow],
     unknown: Sequence[UnknownCharge],
     fences: Mapping[str, Sequence[int]],
-) -> tuple[list[Resolution], list[Unresolved]]:
+) -> tuple[list[Resolution], list[UnresolvedCharge]]:
     """Match unknown charges to the rows of their very calls.
 
     A row that names an item and no fence is taken where the item was called once (``fences``: of
     every attempt, by item). A charge without a row stays unknown: that an export does not show a
     call does not prove that it was never billed.
     """
-    calls: dict[Call, list[Billed]] = {}
+    calls: dict[Call, list[UsageRow]] = {}
     ambiguous = set()
     for row in rows:
         if row.item is None:
@@ -64,7 +64,7 @@ def resolve(
         else:
             ambiguous.add(row.item)
     resolved: list[Resolution] = []
-    unresolved: list[Unresolved] = []
+    unresolved: list[UnresolvedCharge] = []
     for charge in unknown:
         if found := calls.get(charge.call):
             resolved.append(
@@ -77,14 +77,14 @@ def resolve(
             )
         elif charge.call[0] in ambiguous:
             why = "the export names its item, called more than once, and no fence"
-            unresolved.append(Unresolved(charge, why))
+            unresolved.append(UnresolvedCharge(charge, why))
         else:
-            unresolved.append(Unresolved(charge, "the export has no row of its call"))
+            unresolved.append(UnresolvedCharge(charge, "the export has no row of its call"))
     return resolved, unresolved
 
 
 def days(
-    rows: Sequence[Billed], booked: Mapping[date, DailyCharge], resolved: Sequence[Resolution]
+    rows: Sequence[UsageRow], booked: Mapping[date, DailyCharge], resolved: Sequence[Resolution]
 ) -> list[Day]:
     """Every day of the export or the books, the earliest first."""
     billed: dict[date, int] = {}

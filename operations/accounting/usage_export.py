@@ -25,7 +25,7 @@ MOST = 10**18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Billed:
+class UsageRow:
     """One row of an export: a call, or what a provider sums up of a day. ``cost`` in nano-dollars;
     ``day`` is UTC's.
     """
@@ -39,7 +39,7 @@ class Billed:
     fence: int | None = None
 
 
-def read(path: Path) -> list[Billed]:
+def read(path: Path) -> list[UsageRow]:
     """Every row of the export at ``path``; raises ``InvalidItem`` naming the row that is none."""
     kind = path.suffix.lower()
     if kind not in (".csv", ".json", ".jsonl", ".ndjson"):
@@ -76,11 +76,11 @@ def _rows(path: Path, kind: str, text: str) -> Iterable[Any]:
         raise InvalidItem(f"{path} cannot be read: {error}") from None
 
 
-def _billed(row: Any) -> Billed:
+def _billed(row: Any) -> UsageRow:
     if not isinstance(row, Mapping):
         raise ValueError("not a row of named values")
     fence = _field_of(row, "fence")
-    return Billed(
+    return UsageRow(
         day=_day(_field_of(row, "date", "started")),
         cost=_cost(row),
         input_tokens=_count(_field_of(row, "input_tokens")),

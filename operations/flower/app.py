@@ -39,7 +39,7 @@ class Healthz(RequestHandler):
         self.write(json.dumps({"well": health.well, "findings": found}))
 
 
-class Figures(Collector):
+class LedgerCollector(Collector):
     """The ledger's figures for Prometheus; ages in seconds."""
 
     def __init__(self, health: LatestHealth) -> None:
@@ -199,7 +199,7 @@ def mount(app: TierqueueApp) -> None:
         url(r"/", WorkersPage, {"health": health}),
         url(r"/workers", WorkersPage, {"health": health}),
     ]
-    REGISTRY.register(Figures(health))
+    REGISTRY.register(LedgerCollector(health))
 
 
 mount(app)

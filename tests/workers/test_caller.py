@@ -27,10 +27,10 @@ from tierqueue.tasks.kinds.classify import classify
 from tierqueue.tasks.kinds.complete import complete
 from tierqueue.workers.caller import Caller, judge
 from tierqueue.workers.engines.engine import Call
-from tierqueue.workers.leases import Holding
+from tierqueue.workers.leases import HeldItem
 from tierqueue.workers.limits.bounds import Slot
 from tierqueue.workers.process.event_loop import EventLoopThread
-from tierqueue.workers.settler import Ended
+from tierqueue.workers.settler import SettlingCall
 
 USAGE = Usage(input_tokens=10, output_tokens=5)
 
@@ -131,7 +131,7 @@ def called(
     contents: Callable[..., Any] = lambda _: {},
     kind: Any = complete,
     arguments: dict[str, Any] | None = None,
-) -> tuple[Engine, list[Ended]]:
+) -> tuple[Engine, list[SettlingCall]]:
     """What is sent and settled of one claimed item whose worker comes by ``before`` first.
 
     ``deadline`` in microseconds from the claim; ``told``: what the breaker is; ``taken`` is called
@@ -143,7 +143,7 @@ def called(
     item = an_item(task=kind.name, **stated)
     heard: list[Any] = [] if told is None else told
 
-    def put(call: Ended) -> None:
+    def put(call: SettlingCall) -> None:
         ended.append(call)
         there.set()
 
@@ -231,7 +231,7 @@ def test_a_call_ends_at_its_items_deadline_whatever_its_deployment_allows(*, met
 
 
 def test_a_call_that_is_aborted_before_it_has_begun_is_given_back_and_nothing_is_sent() -> None:
-    def abort(_: str, holdings: dict[str, Holding]) -> None:
+    def abort(_: str, holdings: dict[str, HeldItem]) -> None:
         for holding in holdings.values():
             holding.abort("lost_lease")
             holding.abort("drain")

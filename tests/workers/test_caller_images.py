@@ -7,10 +7,10 @@ from typing import Any
 from tests.workers.test_caller import Engine, called, deployment
 from tierqueue.router.outcome import Accepted, Failed, Interrupted
 from tierqueue.tasks.kinds.images import ask_image
-from tierqueue.workers.settler import Ended
+from tierqueue.workers.settler import SettlingCall
 
 
-def of_an_image(contents: Callable[..., Any], **stated: Any) -> tuple[Engine, list[Ended]]:
+def of_an_image(contents: Callable[..., Any], **stated: Any) -> tuple[Engine, list[SettlingCall]]:
     """What is sent of an item with an image, whose bytes ``contents`` reads."""
     name = f"image:image/png;640x480;{'0' * 64}"
     where = deployment(vision=True, image_tokens=2_000, **stated)

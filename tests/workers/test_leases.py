@@ -9,8 +9,8 @@ import redis
 from tests.ledger.moves import WORKER, Moves
 from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.session import Ledger
-from tierqueue.workers.leases import Holding, Leases
-from tierqueue.workers.limits.bounds import Bounds, Want
+from tierqueue.workers.leases import HeldItem, Leases
+from tierqueue.workers.limits.bounds import Bounds, SlotRequest
 from tierqueue.workers.limits.limiter import Limiter
 
 LEASE = 60.0
@@ -40,9 +40,9 @@ def client(valkey_socket: str) -> redis.Redis:
 def held(ledger: Ledger, limiter: Limiter) -> tuple[Leases, Claim]:
     """One claim in flight with its slot."""
     [claim] = Moves(ledger).running()
-    limiter.grant(BOUNDS, [Want("slot", 1)])
+    limiter.grant(BOUNDS, [SlotRequest("slot", 1)])
     leases = Leases(ledger, limiter, {WORKER.deployment: WORKER.tier}, LEASE)
-    holding = Holding(claim.fence, "slot", lambda _: None)
+    holding = HeldItem(claim.fence, "slot", lambda _: None)
     leases.take(WORKER.deployment, {claim.item.id: holding})
     return leases, claim
 

@@ -24,9 +24,9 @@ from tierqueue.router.outcome import (
 )
 from tierqueue.router.policy.policy import parse_policy
 from tierqueue.router.pricing import charge
-from tierqueue.workers.limits.bounds import Slot, Spent
+from tierqueue.workers.limits.bounds import CallUsage, Slot
 from tierqueue.workers.limits.breaker import Breaker
-from tierqueue.workers.settler import Ended, Settler
+from tierqueue.workers.settler import Settler, SettlingCall
 from tierqueue.workers.verdicts import EndedCall
 
 POLICY = parse_policy(
@@ -73,7 +73,7 @@ def settled(
     )
     with capture_logs() as logged:
         settler.start()
-        settler.put(Ended(call, Slot("slot", 0, 10, 10), lambda _: done.set()))
+        settler.put(SettlingCall(call, Slot("slot", 0, 10, 10), lambda _: done.set()))
         settler.stop(timeout=60)
     assert done.is_set()
     return [dict(line) for line in logged], told
@@ -127,7 +127,7 @@ def test_another_models_answer_is_on_the_receipt_in_the_log_and_told_to_the_hook
     assert (moves.history(claim.item.id)[0].detail or {})["other_model"] is True
 
 
-def spent(ledger: Ledger, outcome: Outcome, engine: str = "openai") -> Spent:
+def spent(ledger: Ledger, outcome: Outcome, engine: str = "openai") -> CallUsage:
     """What the limiter is told of a call that ended so."""
     moves = Moves(ledger)
     [claim] = moves.running()
@@ -138,7 +138,7 @@ def spent(ledger: Ledger, outcome: Outcome, engine: str = "openai") -> Spent:
         telling=True,
         cancelled=False,
     )
-    return Ended(call, Slot("slot", 0, 10, 10), lambda _: None).spent()
+    return SettlingCall(call, Slot("slot", 0, 10, 10), lambda _: None).spent()
 
 
 def test_a_throttle_and_an_overload_lower_the_rate_and_an_account_without_money_does_not(
@@ -186,7 +186,7 @@ def wakes(
             telling=True,
             cancelled=False,
         )
-        settler.put(Ended(call, Slot("slot", 0, 10, 10), lambda _: None))
+        settler.put(SettlingCall(call, Slot("slot", 0, 10, 10), lambda _: None))
     settler.start()
     settler.stop(timeout=60)
     return len(woken)

@@ -20,7 +20,7 @@ _REMEMBERED = 10_000
 """Most of what was written down that a process remembers; after that it is written down again."""
 
 
-class Observing:
+class Observer:
     """Used by one thread. A ledger that cannot be asked loses nothing: the next reply tells it."""
 
     def __init__(self, ledger: Ledger, hook: Callable[[Message], None]) -> None:

@@ -20,11 +20,11 @@ from tierqueue.router.policy.lanes import PROMOTED_US
 from tierqueue.tasks.routing.side_by_side import Policies
 from tierqueue.tasks.ticker import Ticker
 from tierqueue.workers.alerts.bills import Alarms
-from tierqueue.workers.alerts.observing import Observing
+from tierqueue.workers.alerts.observing import Observer
 from tierqueue.workers.batch_lane.collect import AGAIN_US, LEASE_US, Collector
 from tierqueue.workers.batch_lane.requests import build, key_of
 from tierqueue.workers.batch_lane.settle import BatchSettler
-from tierqueue.workers.engines.batches import BatchEngine, BatchRefused, NotUnderstood, Remote
+from tierqueue.workers.engines.batches import BatchEngine, BatchRefused, NotUnderstood, RemoteBatch
 from tierqueue.workers.engines.stations import Station
 from tierqueue.workers.process.checkpoint import Checkpoint
 from tierqueue.workers.process.event_loop import EventLoopThread
@@ -54,7 +54,7 @@ MADE = "made, not named"
 and is never to be made again."""
 
 
-class Lane:
+class BatchLane:
     """The batches of the deployments of one process.
 
     ``clock`` says the time in epoch microseconds, ``notify`` is called after each commit with the
@@ -71,7 +71,7 @@ class Lane:
         types: Mapping[str, Any],
         loop: EventLoopThread,
         alarms: Alarms,
-        observing: Observing,
+        observing: Observer,
         notify: Callable[[Ends], None],
         clock: Callable[[], int],
         checkpoint: Checkpoint,
@@ -153,13 +153,13 @@ class Lane:
                     self._check(station, batch)
             except BatchRefused as error:
                 _log.error("batch_refused", batch=batch.id, why=str(error))
-                refused = Remote(id="", state="refused", over=True, refused=(str(error),))
+                refused = RemoteBatch(id="", state="refused", over=True, refused=(str(error),))
                 self._settler.settle(station, batch, refused, self._policies)
             except Exception as error:
                 if unreachable(error) or isinstance(error, LostBatch):
                     raise
                 if self._clock() > batch.deadline + LOST_US:
-                    lost = Remote(id="", state="lost", over=True)
+                    lost = RemoteBatch(id="", state="lost", over=True)
                     found = batch._replace(over_at=batch.deadline)
                     self._settler.settle(station, found, lost, self._policies)
                     return
@@ -187,7 +187,7 @@ class Lane:
                 self._note(batch, poll_at=batch.creating_at + SURE_US)
                 return
         if self._clock() > batch.deadline - PROMOTED_US:
-            late = Remote(id="", state="not sent", over=True, refused=("too_late",))
+            late = RemoteBatch(id="", state="not sent", over=True, refused=("too_late",))
             self._settler.settle(station, batch, late, self._policies)
             return
         lines: Sequence[bytes] = ()
@@ -209,7 +209,7 @@ class Lane:
         self._checkpoint("batch_created")
         self._sent(batch, made)
 
-    def _sent(self, batch: Batch, made: Remote) -> None:
+    def _sent(self, batch: Batch, made: RemoteBatch) -> None:
         self._note(
             batch,
             state="sent",

@@ -13,7 +13,7 @@ from tierqueue.router.outcome import Completed, Failed, Interrupted, Outcome, Th
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.workers.batch_lane.requests import former_key_of, key_of
 from tierqueue.workers.caller import judge
-from tierqueue.workers.engines.batches import BatchEngine, Line, Output, Remote
+from tierqueue.workers.engines.batches import BatchEngine, BatchOutput, RemoteBatch, ResultLine
 from tierqueue.workers.engines.engine import Call
 from tierqueue.workers.engines.stations import Station
 from tierqueue.workers.request import prepare
@@ -27,11 +27,11 @@ BUCKETS = ("answered", "failed", "expired", "cancelled", "missing")
 """What a request of a batch can end as; they add up to its size."""
 
 
-def by_key(output: Output) -> dict[str, Line]:
+def by_key(output: BatchOutput) -> dict[str, ResultLine]:
     """The lines by their keys; of two for one request the first with an answer holds, and where
     neither has one the first.
     """
-    found: dict[str, Line] = {}
+    found: dict[str, ResultLine] = {}
     for line in output.lines:
         had = found.setdefault(line.key, line)
         if line.answer and not had.answer:
@@ -40,8 +40,11 @@ def by_key(output: Output) -> dict[str, Line]:
 
 
 def believed(
-    remote: Remote, output: Output, lines: Mapping[str, Line], keys: Collection[tuple[str, int]]
-) -> Remote:
+    remote: RemoteBatch,
+    output: BatchOutput,
+    lines: Mapping[str, ResultLine],
+    keys: Collection[tuple[str, int]],
+) -> RemoteBatch:
     """The batch without what it says of requests that have no line, where its figures and its files
     do not add up, or a line is of none of these claims (item, fence): it may be of any.
     """
@@ -49,26 +52,26 @@ def believed(
     return remote if whole else replace(remote, unserved=None)
 
 
-def foreign(keys: Collection[tuple[str, int]], lines: Mapping[str, Line]) -> int:
+def foreign(keys: Collection[tuple[str, int]], lines: Mapping[str, ResultLine]) -> int:
     """How many lines are of no request of these claims (item, fence)."""
     ours = {name(*key) for key in keys for name in (key_of, former_key_of)}
     return sum(key not in ours for key in lines)
 
 
-def line_of(lines: Mapping[str, Line], item: str, fence: int) -> Line | None:
+def line_of(lines: Mapping[str, ResultLine], item: str, fence: int) -> ResultLine | None:
     """The line of one claim, also in a batch that an older release sent."""
     return lines.get(key_of(item, fence)) or lines.get(former_key_of(item, fence))
 
 
 def counted(
-    keys: Collection[tuple[str, int]], lines: Mapping[str, Line], remote: Remote
+    keys: Collection[tuple[str, int]], lines: Mapping[str, ResultLine], remote: RemoteBatch
 ) -> dict[str, int]:
     """How many requests of these claims (item, fence) ended as what."""
     found = Counter(_bucket(line_of(lines, *key), remote) for key in keys)
     return {name: found[name] for name in BUCKETS}
 
 
-def _bucket(line: Line | None, remote: Remote) -> str:
+def _bucket(line: ResultLine | None, remote: RemoteBatch) -> str:
     if line is None and remote.refused:
         return "failed"
     code = remote.unserved if line is None else line.code
@@ -82,12 +85,12 @@ def _bucket(line: Line | None, remote: Remote) -> str:
 
 
 def outcome_of(
-    line: Line | None,
+    line: ResultLine | None,
     claim: Claim,
     station: Station,
     engine: BatchEngine,
     types: Mapping[str, Any],
-    remote: Remote,
+    remote: RemoteBatch,
     *,
     simulated: bool,
 ) -> Outcome:
@@ -126,7 +129,7 @@ def _redacted_otherwise(claim: Claim, deployment: Deployment) -> bool:
     return route.get("terms") != deployment.terms and sent != deployment.redaction
 
 
-def _without_line(deployment: str, remote: Remote) -> Outcome:
+def _without_line(deployment: str, remote: RemoteBatch) -> Outcome:
     if remote.refused and FULL.issuperset(remote.refused):
         return Throttled(after=600.0)
     if remote.refused:

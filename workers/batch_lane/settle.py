@@ -23,9 +23,9 @@ from tierqueue.tasks.routing.side_by_side import Policies
 from tierqueue.tasks.settle.decide import settlement
 from tierqueue.tasks.settle.write import Verdict
 from tierqueue.workers.alerts.bills import Alarms
-from tierqueue.workers.alerts.observing import Observing
+from tierqueue.workers.alerts.observing import Observer
 from tierqueue.workers.batch_lane import results
-from tierqueue.workers.engines.batches import BatchEngine, Remote
+from tierqueue.workers.engines.batches import BatchEngine, RemoteBatch
 from tierqueue.workers.engines.stations import Station
 from tierqueue.workers.process.checkpoint import Checkpoint
 from tierqueue.workers.process.event_loop import EventLoopThread
@@ -80,7 +80,7 @@ class BatchSettler:
         types: Mapping[str, Any],
         loop: EventLoopThread,
         alarms: Alarms,
-        observing: Observing,
+        observing: Observer,
         notify: Callable[[Ends], None],
         clock: Callable[[], int],
         checkpoint: Checkpoint,
@@ -98,7 +98,9 @@ class BatchSettler:
         with self._ledger.write() as connection:
             batches.note(connection, batch, **changed)
 
-    def settle(self, station: Station, batch: Batch, remote: Remote, policies: Policies) -> None:
+    def settle(
+        self, station: Station, batch: Batch, remote: RemoteBatch, policies: Policies
+    ) -> None:
         """Settle every request by its line, and say how many ended as what."""
         engine = cast(BatchEngine, station.engine)
         output = self._loop.run(engine.batches.lines(remote))
@@ -134,7 +136,7 @@ class BatchSettler:
             _log.error("batch_incomplete", batch=batch.id, **told)
         _log.info("batch_over", batch=batch.id, state=remote.state, counts=counts)
 
-    def _may_come(self, batch: Batch, remote: Remote) -> bool:
+    def _may_come(self, batch: Batch, remote: RemoteBatch) -> bool:
         """Whether what its files lack is waited for: one may be cut short, or not be there yet."""
         now, given_up = self._clock(), batch.deadline - GIVEN_UP_US
         over_at = now if batch.over_at is None else batch.over_at

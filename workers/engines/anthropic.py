@@ -18,7 +18,7 @@ from tierqueue.router.policy.providers import ANTHROPIC_URL, PromptCache
 from tierqueue.workers.engines.anthropic_batches import AnthropicBatches
 from tierqueue.workers.engines.engine import Call
 from tierqueue.workers.engines.http import bills, finishes, streams, wire
-from tierqueue.workers.engines.http.api import Answer, ApiEngine
+from tierqueue.workers.engines.http.api import ApiAnswer, ApiEngine
 from tierqueue.workers.engines.http.bills import count, table
 from tierqueue.workers.engines.http.wire import Unreadable
 
@@ -103,8 +103,8 @@ class AnthropicEngine(ApiEngine):
     def _bill(self, body: Mapping[str, Any]) -> Usage:
         return _usage(body)
 
-    def _read(self, body: Mapping[str, Any]) -> Answer:
-        return Answer(
+    def _read(self, body: Mapping[str, Any]) -> ApiAnswer:
+        return ApiAnswer(
             text=wire.parts(body, "content"),
             finish=finishes.meaning(body.get("stop_reason")),
             model=wire.name(body, "model"),

@@ -14,12 +14,12 @@ from anthropic.types.messages import MessageBatch
 from anthropic.types.messages.batch_create_params import Request
 
 from tierqueue.workers.engines.batches import (
+    BatchOutput,
     BatchRefused,
-    Line,
     NotKnownYet,
     NotUnderstood,
-    Output,
-    Remote,
+    RemoteBatch,
+    ResultLine,
 )
 from tierqueue.workers.engines.http import files
 
@@ -75,7 +75,7 @@ class AnthropicBatches:
         name: str,  # noqa: ARG002 - it has no place for one
         input_file: str | None,  # noqa: ARG002
         lines: Sequence[bytes],
-    ) -> Remote:
+    ) -> RemoteBatch:
         """Have the batch served."""
         requests = [cast(Request, json.loads(line)) for line in lines]
         try:
@@ -95,7 +95,7 @@ class AnthropicBatches:
         since: float,
         keys: Collection[str],
         known: Collection[str],
-    ) -> Remote | None:
+    ) -> RemoteBatch | None:
         """The batch of these requests. Raises ``NotKnownYet`` while one that may be it runs."""
         del name, input_file
         running = False
@@ -139,7 +139,7 @@ class AnthropicBatches:
             after = last
         raise NotKnownYet
 
-    async def check(self, remote: str) -> Remote:
+    async def check(self, remote: str) -> RemoteBatch:
         """How it stands."""
         return _remote(await self._client.messages.batches.retrieve(remote, timeout=SECONDS))
 
@@ -150,7 +150,7 @@ class AnthropicBatches:
         except (anthropic.BadRequestError, anthropic.ConflictError):
             return
 
-    async def lines(self, remote: Remote) -> Output:
+    async def lines(self, remote: RemoteBatch) -> BatchOutput:
         """Every result."""
         return await files.read(remote.output, self._content, _line)
 
@@ -166,11 +166,11 @@ class AnthropicBatches:
             return await files.elsewhere(error.response, TRANSFER_SECONDS)
 
 
-def _remote(batch: MessageBatch) -> Remote:
+def _remote(batch: MessageBatch) -> RemoteBatch:
     if not isinstance(getattr(batch, "id", None), str) or not batch.id:
         raise NotUnderstood("a message batch without an id")
     over = batch.processing_status == "ended"
-    return Remote(
+    return RemoteBatch(
         id=batch.id,
         state=str(batch.processing_status),
         over=over,
@@ -178,7 +178,7 @@ def _remote(batch: MessageBatch) -> Remote:
     )
 
 
-def _line(text: bytes) -> Line | None:
+def _line(text: bytes) -> ResultLine | None:
     """One result; ``None`` where it cannot be read, whatever is wrong with it."""
     try:
         said = json.loads(text)
@@ -189,11 +189,11 @@ def _line(text: bytes) -> Line | None:
         return None
     match result.get("type"):
         case "succeeded" if isinstance(message := result.get("message"), dict):
-            return Line(key=key, status=200, body=message)
+            return ResultLine(key=key, status=200, body=message)
         case "errored" if isinstance(error := result.get("error"), dict):
             kind = error.get("error")
             named = kind.get("type") if isinstance(kind, dict) else None
-            return Line(key=key, status=STATUSES.get(str(named), 500), body=error)
+            return ResultLine(key=key, status=STATUSES.get(str(named), 500), body=error)
         case "canceled" | "expired" as code:
-            return Line(key=key, code=code)
+            return ResultLine(key=key, code=code)
     return None

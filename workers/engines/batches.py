@@ -23,7 +23,7 @@ class NotUnderstood(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Remote:
+class RemoteBatch:
     """A batch as its provider tells of it; nothing it says is a payload.
 
     ``over``: nothing more will be served. ``output`` names what is there to read. ``refused``: the
@@ -41,7 +41,7 @@ class Remote:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class ResultLine:
     """What became of one request: a reply as a live call would have it, or an error's code."""
 
     key: str
@@ -56,12 +56,12 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class BatchOutput:
     """Every line that can be read, in any order, and how many could not. ``simulated``: the files
     say of themselves that they were made up.
     """
 
-    lines: Sequence[Line]
+    lines: Sequence[ResultLine]
     broken: int
     simulated: bool
 
@@ -84,7 +84,9 @@ class BatchApi(Protocol):
         Raises ``BatchRefused`` where it never can.
         """
 
-    async def create(self, name: str, input_file: str | None, lines: Sequence[bytes]) -> Remote:
+    async def create(
+        self, name: str, input_file: str | None, lines: Sequence[bytes]
+    ) -> RemoteBatch:
         """Have the batch served: from here on it is billed. ``lines`` are its requests, where it
         has no ``input_file``. Raises ``NotUnderstood`` where it was made and nobody can say which
         it is: it is never to be made again.
@@ -97,7 +99,7 @@ class BatchApi(Protocol):
         since: float,
         keys: Collection[str],
         known: Collection[str],
-    ) -> Remote | None:
+    ) -> RemoteBatch | None:
         """The batch of that name, or of that file, created ``since`` (epoch seconds), if the
         provider has it.
 
@@ -105,13 +107,13 @@ class BatchApi(Protocol):
         ``NotKnownYet`` where the provider does not tell it from another's that is still served.
         """
 
-    async def check(self, remote: str) -> Remote:
+    async def check(self, remote: str) -> RemoteBatch:
         """How it stands."""
 
     async def cancel(self, remote: str) -> None:
         """Have no more of it served; what was is billed, and can be read once it is over."""
 
-    async def lines(self, remote: Remote) -> Output:
+    async def lines(self, remote: RemoteBatch) -> BatchOutput:
         """Everything that its files hold."""
 
 

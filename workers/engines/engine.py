@@ -93,25 +93,25 @@ class Engine(Protocol):
 
 
 @runtime_checkable
-class Caching(Protocol):
+class CachingEngine(Protocol):
     """An engine whose provider caches prefixes that calls share."""
 
     def cached_prefix(self, call: Call) -> str | None:
         """Names what of the call its provider caches; ``None`` where that is nothing."""
 
 
-def caches(engine: Engine) -> TypeGuard[Caching]:
+def caches(engine: Engine) -> TypeGuard[CachingEngine]:
     """Whether it is one. Asked of each call: to look for a protocol's members takes 12 us."""
     return _is_caching(type(engine))
 
 
 @cache
 def _is_caching(kind: type[Engine]) -> bool:
-    return issubclass(kind, Caching)
+    return issubclass(kind, CachingEngine)
 
 
 @runtime_checkable
-class Telling(Protocol):
+class RateLimitedEngine(Protocol):
     """An engine whose provider states limits; ``rates`` are those of its last reply that did."""
 
     rates: PerMinute | None

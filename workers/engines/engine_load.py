@@ -15,7 +15,7 @@ FULL = 0.9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figures:
+class EngineFigures:
     """Now: ``running`` and ``waiting`` calls, ``kv_use`` (0 to 1) and ``depth``. Since the start:
     the rest, in tokens and scheduler steps.
     """
@@ -91,10 +91,10 @@ class EngineLoad:
         at_once = min(self._running, self.most) if held_up else self.most
         return max(2, math.ceil(AHEAD * at_once))
 
-    def figures(self) -> Figures:
+    def figures(self) -> EngineFigures:
         """All of it at one moment."""
         with self._lock:
-            return Figures(
+            return EngineFigures(
                 running=self._running,
                 waiting=self._waiting,
                 kv_use=round(self._kv_use, 3),
@@ -141,7 +141,7 @@ class Stall:
 
 
 @runtime_checkable
-class Batching(Protocol):
+class BatchingEngine(Protocol):
     """An engine that runs many calls at once and says how it goes."""
 
     load: EngineLoad

@@ -14,12 +14,12 @@ import httpx2
 import openai
 
 from tierqueue.workers.engines.batches import (
+    BatchOutput,
     BatchRefused,
-    Line,
     NotKnownYet,
     NotUnderstood,
-    Output,
-    Remote,
+    RemoteBatch,
+    ResultLine,
 )
 from tierqueue.workers.engines.http import files, wire
 
@@ -91,7 +91,7 @@ class FileBatches(ABC):
         name: str,
         input_file: str | None,
         lines: Sequence[bytes],  # noqa: ARG002 - they stand in the file
-    ) -> Remote:
+    ) -> RemoteBatch:
         """Have the batch served."""
         assert input_file is not None
         try:
@@ -123,7 +123,7 @@ class FileBatches(ABC):
         since: float,
         keys: Collection[str],  # noqa: ARG002 - a batch has its name and its file
         known: Collection[str],  # noqa: ARG002
-    ) -> Remote | None:
+    ) -> RemoteBatch | None:
         """The batch of that name or of that file, among those created since."""
         seen = 0
         async for page in self._pages():
@@ -166,7 +166,7 @@ class FileBatches(ABC):
         )
         return wire.body_of(response)
 
-    async def check(self, remote: str) -> Remote:
+    async def check(self, remote: str) -> RemoteBatch:
         """How it stands."""
         return self._remote(await self._get(f"{self.path}/{files.segment(remote)}"))
 
@@ -182,7 +182,7 @@ class FileBatches(ABC):
             if not (await self.check(remote)).over:
                 raise
 
-    async def lines(self, remote: Remote) -> Output:
+    async def lines(self, remote: RemoteBatch) -> BatchOutput:
         """Every line of its files."""
         return await files.read(remote.output, self._content, line_of)
 
@@ -196,7 +196,7 @@ class FileBatches(ABC):
         except openai.APIStatusError as error:
             return await files.elsewhere(error.response, TRANSFER_SECONDS)
 
-    def _remote(self, batch: Told) -> Remote:
+    def _remote(self, batch: Told) -> RemoteBatch:
         """It as every wire's; raises ``NotUnderstood`` where it has no name."""
         state = str(wire.name(batch, "status") or "?").lower().replace("canceled", "cancelled")
         output = tuple(
@@ -207,7 +207,7 @@ class FileBatches(ABC):
         counts = [count for count in self._counts(batch) if type(count) is int]
         # What was served of it before it failed is billed.
         served = any(counts[:1]) or batch.get("output_file_id") or batch.get("output_file")
-        return Remote(
+        return RemoteBatch(
             id=_named(batch, "id"),
             state=state,
             over=state in self.over,
@@ -275,7 +275,7 @@ def _refused(error: openai.APIStatusError) -> Exception:
     return BatchRefused("token_limit_exceeded" if full else f"HTTP {error.status_code}")
 
 
-def line_of(text: bytes) -> Line | None:
+def line_of(text: bytes) -> ResultLine | None:
     """One line; ``None`` where it cannot be read, whatever is wrong with it."""
     try:
         said = json.loads(text)
@@ -288,7 +288,7 @@ def line_of(text: bytes) -> Line | None:
         status, body = response.get("status_code"), response.get("body")
         if type(status) is not int or not 100 <= status <= 599 or not isinstance(body, dict):
             return None
-        return Line(key=key, status=status, body=body)
+        return ResultLine(key=key, status=status, body=body)
     if isinstance(error, dict):
-        return Line(key=key, code=wire.name(error, "code") or "?")
-    return Line(key=key, code="?") if isinstance(error, str) and error else None
+        return ResultLine(key=key, code=wire.name(error, "code") or "?")
+    return ResultLine(key=key, code="?") if isinstance(error, str) and error else None

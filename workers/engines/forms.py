@@ -18,7 +18,7 @@ _log = structlog.get_logger(__name__)
 
 
 @runtime_checkable
-class Grammatical(Protocol):
+class GrammarEngine(Protocol):
     """An engine that holds answers to a grammar which it makes of their schema itself."""
 
     def not_held(self, schema: Mapping[str, Any]) -> str | None:
@@ -26,7 +26,7 @@ class Grammatical(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class NotHeld:
+class GrammarGap:
     """A task type whose answer a deployment's grammar cannot hold, and which part of it."""
 
     task: str
@@ -40,15 +40,15 @@ class NotHeld:
 
 def not_held(
     stations: Iterable[tuple[Deployment, Engine]], types: Mapping[str, Any]
-) -> list[NotHeld]:
+) -> list[GrammarGap]:
     """What the engines cannot hold of the models that task types declare, each in the log too.
 
     ``types``: Celery's tasks by name. A model that a call's arguments make is known with the call.
     """
     found = [
-        NotHeld(name, deployment.name, part)
+        GrammarGap(name, deployment.name, part)
         for deployment, engine in stations
-        if isinstance(engine, Grammatical)
+        if isinstance(engine, GrammarEngine)
         for name, kind in sorted(types.items())
         if isinstance(kind, ItemTask) and barred(deployment, name, Sensitivity.PUBLIC) is None
         for part in _parts(deployment, engine, kind)
@@ -59,7 +59,7 @@ def not_held(
 
 
 def _parts(
-    deployment: Deployment, engine: Grammatical, kind: "ItemTask[..., Any]"
+    deployment: Deployment, engine: GrammarEngine, kind: "ItemTask[..., Any]"
 ) -> Iterable[str]:
     model = type(kind).output
     if not isinstance(model, type):

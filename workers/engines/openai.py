@@ -23,7 +23,7 @@ from tierqueue.router.policy.providers import (
 from tierqueue.workers.engines.engine import Call
 from tierqueue.workers.engines.file_batches import FileBatches
 from tierqueue.workers.engines.http import bills, finishes, logprobs, refusals, streams, wire
-from tierqueue.workers.engines.http.api import Answer, ApiEngine
+from tierqueue.workers.engines.http.api import ApiAnswer, ApiEngine
 from tierqueue.workers.engines.http.bills import count, table
 from tierqueue.workers.engines.http.wire import Unreadable
 from tierqueue.workers.engines.mistral_batches import MistralBatches
@@ -172,7 +172,7 @@ class OpenAIEngine(ApiEngine):
     def _bill(self, body: Mapping[str, Any]) -> Usage:
         return _usage(body)
 
-    def _read(self, body: Mapping[str, Any]) -> Answer:
+    def _read(self, body: Mapping[str, Any]) -> ApiAnswer:
         choices = body.get("choices")
         first = choices[0] if isinstance(choices, list) and choices else None
         choice = first if isinstance(first, dict) else {}
@@ -183,7 +183,7 @@ class OpenAIEngine(ApiEngine):
             finish = finishes.meaning(choice.get("native_finish_reason"))
         if wire.text(message, "refusal"):
             finish = "filtered"
-        return Answer(
+        return ApiAnswer(
             text=wire.parts(message, "content"),
             finish=finish,
             model=wire.name(body, "model"),

@@ -27,7 +27,7 @@ class Station:
 
 
 @dataclass(frozen=True, slots=True)
-class Renewed:
+class StationChange:
     """Stations under another policy; ``new`` are engines that are not started yet."""
 
     stations: Mapping[str, Station]
@@ -61,7 +61,7 @@ def renewed(
     tier: Tier,
     build: BuildEngine,
     environ: Mapping[str, str],
-) -> Renewed:
+) -> StationChange:
     """The stations of ``policy``: where it says the same of a deployment, with the same engine.
 
     A deployment that is no more in it stays as it was, for what was handed over to its batches.
@@ -88,4 +88,4 @@ def renewed(
             deployment=deployment, engine=engine, counted=policy.counts(deployment)
         )
     there = {name: station for name, station in stations.items() if name not in refused}
-    return Renewed({**there, **kept}, [engine for _, engine in built], frozenset(refused))
+    return StationChange({**there, **kept}, [engine for _, engine in built], frozenset(refused))

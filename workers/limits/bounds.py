@@ -9,7 +9,7 @@ from tierqueue.router.errors import InvalidPolicy
 from tierqueue.router.lifecycle import Wait
 from tierqueue.router.outcome import Dimension, PerMinute
 from tierqueue.router.policy.deployment import Deployment, Limits, token_burst
-from tierqueue.workers.limits.rates import Rates, Shared
+from tierqueue.workers.limits.rates import Rates, SharedRates
 
 FORGOTTEN, TIER_FORGOTTEN = Wait.IN_FLIGHT_FORGOTTEN, Wait.TIER_IN_FLIGHT_FORGOTTEN
 """Redis does not know all calls in flight, of the deployment or of the tier."""
@@ -41,7 +41,7 @@ class Bounds(Rates):
     counted: bool = False
     trial: bool = False
     call: float = 60.0
-    shared: tuple[Shared, ...] = ()
+    shared: tuple[SharedRates, ...] = ()
 
     def __post_init__(self) -> None:
         for limit in (*self.rates, self.token_burst):
@@ -61,7 +61,7 @@ class Bounds(Rates):
         calls = (self.in_flight, self.tier_in_flight)
         return not self.windows and not self.shared and calls == (None, None)
 
-    def holds(self, want: "Want") -> bool:
+    def holds(self, want: "SlotRequest") -> bool:
         """Whether a call can ever be granted."""
         own = self.allows(want.tokens, want.output)
         return own and all(one.allows(want.tokens, want.output) for one in self.shared)
@@ -101,7 +101,7 @@ def bounds_of(
 
 
 @dataclass(frozen=True, slots=True)
-class Want:
+class SlotRequest:
     """One call asked for: a slot id no other call bears, and the most tokens it may cost.
 
     ``output`` is the most of them that may be output. ``task`` is the item's task type, empty
@@ -138,10 +138,10 @@ class Slot(NamedTuple):
     trial: bool = False
     asked: float = 0.0
     shared: tuple[str, ...] = ()
-    want: Want | None = None
+    want: SlotRequest | None = None
 
 
-class Spent(NamedTuple):
+class CallUsage(NamedTuple):
     """A call that ended: its slot, tokens of input and output where they are known, was it sent,
     which limit its provider refused it for, and when it had ended at the latest, in monotonic
     seconds of this process (``None``: now). What was refused took nothing of any limit. ``cached``
@@ -216,11 +216,11 @@ class Grant:
         """Which of the things that Redis may forget it does not know whole."""
         return _FORGOTTEN & frozenset(self.full)
 
-    def slots(self, wanted: Sequence[Want]) -> list[Slot]:
+    def slots(self, wanted: Sequence[SlotRequest]) -> list[Slot]:
         """What the granted ones of those ``wanted`` hold."""
         granted = set(self.granted)
         return [self._slot(want) for want in wanted if want.id in granted]
 
-    def _slot(self, want: Want) -> Slot:
+    def _slot(self, want: SlotRequest) -> Slot:
         held = self.held.get(want.id, (want.input, want.output))
         return Slot(want.id, self.at, *held, self.trial, self.asked, self.shared, want)

@@ -34,7 +34,7 @@ Known = tuple[int, Mapping[str, Condition]]
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Restriction:
     """Why not everybody may call a deployment; ``wait`` in seconds, ``probe`` is who may."""
 
     code: str
@@ -58,7 +58,7 @@ class Breaker:
         self._stopping = threading.Lock()
         self._stopped: dict[str, tuple[str, float]] = {}
 
-    def held(self, deployment: str, wanted: Collection[str]) -> Held | None:
+    def held(self, deployment: str, wanted: Collection[str]) -> Restriction | None:
         """Why of the ``wanted`` items not all may call ``deployment`` now; ``None``: all may.
 
         Raises ``SpendingRefused`` when the ledger gives no answer.
@@ -68,7 +68,7 @@ class Breaker:
             with self._stopping:
                 code, until = self._stopped.get(deployment, ("", 0.0))
             if self._clock() < until:
-                return Held(code, BRIEF_SECONDS)
+                return Restriction(code, BRIEF_SECONDS)
             condition = self._known.get(deployment)
             if condition is not None and not condition.free(now):
                 # Before anybody is refused: was an item put on trial, or is it over?
@@ -78,8 +78,10 @@ class Breaker:
                 return None
             probe = condition.probe
             if probe is not None and probe in wanted and condition.may_call(probe, now):
-                return Held(str(condition.code), 0.0, probe)
-            return Held(str(condition.code), min(max(condition.wait(now), EVERY_SECONDS), LONGEST))
+                return Restriction(str(condition.code), 0.0, probe)
+            return Restriction(
+                str(condition.code), min(max(condition.wait(now), EVERY_SECONDS), LONGEST)
+            )
 
     def ended(self, deployment: str, outcome: Outcome) -> None:
         """A call ended like this here: where it speaks ill of the deployment, stop at once."""

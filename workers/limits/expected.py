@@ -16,7 +16,7 @@ from functools import lru_cache
 import redis
 
 from tierqueue.tasks.broker.names import LimiterKeys
-from tierqueue.workers.limits.bounds import Spent, Want
+from tierqueue.workers.limits.bounds import CallUsage, SlotRequest
 
 FEWEST = 100
 """Calls of a kind before anything less than its bound is expected of the next."""
@@ -43,7 +43,7 @@ of its bound."""
 _Kind = tuple[str, str, int]
 
 
-class Expected:
+class TokenExpectation:
     """What the workers behind one Redis have seen; safe for threads.
 
     Input and output are expected each for itself, of calls of one task type at one deployment whose
@@ -58,13 +58,13 @@ class Expected:
         self._unused: dict[tuple[str, str, str, int], deque[int]] = {}
         self._asked: dict[str, float] = {}
 
-    def learn(self, deployment: str, ended: Iterable[Spent]) -> None:
+    def learn(self, deployment: str, ended: Iterable[CallUsage]) -> None:
         """Calls have ended; of those that are known what they used is noted, also for the others.
 
         One that used nothing was refused before it counted, and says nothing. Where Redis gives no
         answer, only this process knows.
         """
-        seen: list[tuple[Want, tuple[int, int]]] = []
+        seen: list[tuple[SlotRequest, tuple[int, int]]] = []
         for slot, used, sent, _, _, cached in ended:
             if slot.want is not None and slot.want.task and used is not None and sent and used[0]:
                 seen.append((slot.want, (used[0] + cached, used[1])))
@@ -79,7 +79,7 @@ class Expected:
             pipe.expire(key, KEY_LIFE_SECONDS)
             pipe.execute()
 
-    def _note(self, deployment: str, seen: Iterable[tuple[Want, tuple[int, int]]]) -> None:
+    def _note(self, deployment: str, seen: Iterable[tuple[SlotRequest, tuple[int, int]]]) -> None:
         with self._lock:
             for want, used in seen:
                 bounds = (want.input, want.output)
@@ -102,7 +102,7 @@ class Expected:
             for task, tokens, output, read, written in map(json.loads, reversed(told)):
                 if min(read, written) < 0:
                     raise ValueError("nothing of ours")
-                seen.append((Want("", tokens, output, str(task)), (int(read), int(written))))
+                seen.append((SlotRequest("", tokens, output, str(task)), (int(read), int(written))))
             with self._lock:
                 for kind in [kind for kind in self._unused if kind[0] == deployment]:
                     del self._unused[kind]
@@ -111,7 +111,7 @@ class Expected:
     def _few(self, deployment: str, kind: _Kind) -> bool:
         return len(self._unused.get((deployment, *kind), ())) < FEWEST
 
-    def of(self, deployment: str, wanted: Sequence[Want]) -> dict[str, tuple[int, int]]:
+    def of(self, deployment: str, wanted: Sequence[SlotRequest]) -> dict[str, tuple[int, int]]:
         """The most tokens of input and output that calls are expected to use, by their ids; no more
         than their bounds, and those where too little is known of a task type.
         """
@@ -133,7 +133,7 @@ class Expected:
         }
 
 
-def _kinds(want: Want) -> tuple[_Kind, _Kind]:
+def _kinds(want: SlotRequest) -> tuple[_Kind, _Kind]:
     """The kinds of a call's input and output."""
     return (want.task, "input", _size(want.input)), (want.task, "output", _size(want.output))
 

@@ -16,15 +16,15 @@ from tierqueue.workers.limits.bounds import (
     TIER_FORGOTTEN,
     Bounds,
     Grant,
-    Want,
+    SlotRequest,
 )
 from tierqueue.workers.limits.limiter import Limiter
-from tierqueue.workers.limits.rates import Shared
-from tierqueue.workers.limits.scripts import Entry
+from tierqueue.workers.limits.rates import SharedRates
+from tierqueue.workers.limits.scripts import WindowEntry
 from tierqueue.workers.limits.stated import StatedLimits
 
 
-def grant(ledger: Ledger, limiter: Limiter, bounds: Bounds, wanted: Sequence[Want]) -> Grant:
+def grant(ledger: Ledger, limiter: Limiter, bounds: Bounds, wanted: Sequence[SlotRequest]) -> Grant:
     """``Limiter.grant``, without a wait for what the ledger knows never to have been.
 
     Raises ``SpendingRefused`` as that does.
@@ -70,7 +70,7 @@ def _restore_calls(ledger: Ledger, limiter: Limiter, bounds: Bounds, granted: Gr
     return True
 
 
-def _restore_shared(ledger: Ledger, limiter: Limiter, bounds: Bounds, shared: Shared) -> bool:
+def _restore_shared(ledger: Ledger, limiter: Limiter, bounds: Bounds, shared: SharedRates) -> bool:
     """The same of what calls share with those of other deployments, or of a budget."""
     if shared.in_flight is None:
         return False
@@ -87,7 +87,7 @@ def _restore_rates(
     bounds: Bounds,
     granted: Grant,
     until: int,
-    shared: Shared | None = None,
+    shared: SharedRates | None = None,
 ) -> bool:
     """Whether the windows were filled from the ledger: the deployment's, or shared ones; what was
     learned is, in any case.
@@ -116,8 +116,8 @@ def _restore_rates(
 
 
 def _entries(
-    limiter: Limiter, scope: Bounds | Shared, call: RecentCall, now: int, days: bool
-) -> Iterator[Entry]:
+    limiter: Limiter, scope: Bounds | SharedRates, call: RecentCall, now: int, days: bool
+) -> Iterator[WindowEntry]:
     """What one call still counts for: it arrived while it ran, and soon after it was claimed."""
     age = (now - call.started_at) / 1e6
     ended = (
@@ -125,8 +125,8 @@ def _entries(
     )
     arrived = max(age - limiter.travel, ended)
     if limiter.minute > arrived:
-        yield Entry("p", limiter.minute - arrived, 1, call.input, 0)
+        yield WindowEntry("p", limiter.minute - arrived, 1, call.input, 0)
     if limiter.minute > ended:
-        yield Entry("p", limiter.minute - ended, 0, 0, call.output)
+        yield WindowEntry("p", limiter.minute - ended, 0, 0, call.output)
     if days:
-        yield Entry("d", limiter.day - arrived, 1, 0, 0)
+        yield WindowEntry("d", limiter.day - arrived, 1, 0, 0)

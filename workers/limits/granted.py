@@ -9,7 +9,7 @@ from tierqueue.workers.limits.line import NEAR
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class SlotRefusal:
     """Why items may not be claimed now, by code, and for how many seconds.
 
     ``busy``: only because calls are in flight: capacity comes free soon. ``rate``: a rate is used
@@ -28,12 +28,12 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Granted:
+class SliceGrant:
     """Slots by item id, which items never get one, why not the others now, when to send at last."""
 
     slots: Mapping[str, Slot]
     never: Sequence[SliceItem]
-    refused: Refused | None
+    refused: SlotRefusal | None
     send_by: float = 0.0
-    aside: Mapping[Refused, Sequence[SliceItem]] = field(default_factory=dict)
+    aside: Mapping[SlotRefusal, Sequence[SliceItem]] = field(default_factory=dict)
     """Items that wait for their budget alone, so that no other waits for them."""

@@ -31,7 +31,7 @@ _MOMENT_US = 10_000_000
 """Microseconds that two clocks may differ in."""
 
 
-class Learned:
+class LearnedLimits:
     """What ``learned.lua`` keeps of each deployment; safe for threads."""
 
     def __init__(self, client: redis.Redis, keys: LimiterKeys) -> None:
@@ -110,11 +110,11 @@ def _limits(deployment: str, fields: dict[bytes, bytes], now: int) -> Iterator[L
             yield LearnedLimit(deployment, name, REFUSED, rate, min(tries, 99), cut)
 
 
-class Keeping:
+class LearnedLimitsWriter:
     """Writes into the ledger what was learned of the deployments that a process serves."""
 
     def __init__(
-        self, ledger: Ledger, learned: Learned, deployments: Callable[[], Collection[str]]
+        self, ledger: Ledger, learned: LearnedLimits, deployments: Callable[[], Collection[str]]
     ) -> None:
         self._ledger = ledger
         self._learned = learned

@@ -44,15 +44,15 @@ from tierqueue.workers.limits.bounds import (
     FORGOTTEN,
     TIER_FORGOTTEN,
     Bounds,
+    CallUsage,
     Grant,
     ScopeUsage,
-    Spent,
-    Want,
+    SlotRequest,
 )
-from tierqueue.workers.limits.expected import Expected
-from tierqueue.workers.limits.learned import Learned
-from tierqueue.workers.limits.rates import Shared
-from tierqueue.workers.limits.scripts import Entry, Scripts, micro, scopes_of
+from tierqueue.workers.limits.expected import TokenExpectation
+from tierqueue.workers.limits.learned import LearnedLimits
+from tierqueue.workers.limits.rates import SharedRates
+from tierqueue.workers.limits.scripts import Scripts, WindowEntry, micro, scopes_of
 
 _log = structlog.get_logger(__name__)
 
@@ -93,8 +93,8 @@ class Limiter:
         self._settle = client.register_script(self.scripts.settle)
         self._restore = client.register_script(self.scripts.restore)
         self._client = client
-        self.learned = Learned(client, self.keys)
-        self._expected = Expected(client, self.keys)
+        self.learned = LearnedLimits(client, self.keys)
+        self._expected = TokenExpectation(client, self.keys)
         self.seen: dict[str, ScopeUsage] = {}
 
     @classmethod
@@ -102,7 +102,7 @@ class Limiter:
         """The limiter of all workers of this broker, whose address is as Celery writes it."""
         return cls(deadline_client(broker_url), LIMITER, lease)
 
-    def grant(self, bounds: Bounds, wanted: Sequence[Want]) -> Grant:
+    def grant(self, bounds: Bounds, wanted: Sequence[SlotRequest]) -> Grant:
         """Decide ``wanted`` item by item, in order; what is granted holds its slots.
 
         Raises ``SpendingRefused`` when Redis gives no answer: then nothing may be called. Without
@@ -158,20 +158,20 @@ class Limiter:
                 used = PerMinute(*map(int, now[6 * number + 1 : 6 * number + 5]))
                 self.seen[scope] = ScopeUsage(at, used, PerMinute() if number else learned)
 
-    def release_ended(self, bounds: Bounds, ended: Sequence[Spent]) -> bool:
+    def release_ended(self, bounds: Bounds, ended: Sequence[CallUsage]) -> bool:
         """Give back the slots of calls that ended, and what they did not use of their bounds.
 
         False when Redis gave no answer: then the lease ends them, and the bounds stand.
         """
         if not ended:
             return True
-        counted_in: dict[tuple[str, ...], list[Spent]] = defaultdict(list)
+        counted_in: dict[tuple[str, ...], list[CallUsage]] = defaultdict(list)
         for one in ended:
             counted_in[one.slot.shared].append(one)
         # Each one is asked, whether or not another gave an answer.
         return min(self._ended(bounds, shared, some) for shared, some in counted_in.items())
 
-    def _ended(self, bounds: Bounds, shared: tuple[str, ...], ended: Sequence[Spent]) -> bool:
+    def _ended(self, bounds: Bounds, shared: tuple[str, ...], ended: Sequence[CallUsage]) -> bool:
         # Whether its windows are kept may have been changed since: where none are, none are there.
         # What is shared is so with calls that may take longer.
         longest: list[str | int] = [micro(bounds.call), "", *[micro(self.day)] * len(shared)]
@@ -194,9 +194,9 @@ class Limiter:
         self,
         bounds: Bounds,
         until: int,
-        entries: Iterable[Entry],
+        entries: Iterable[WindowEntry],
         days: bool,
-        shared: Shared | None = None,
+        shared: SharedRates | None = None,
     ) -> None:
         """Count what the ledger knows of calls made before Redis forgot them: of the deployment, or
         of what it shares.
@@ -278,7 +278,7 @@ class Limiter:
         return micro(self.minute), micro(self.travel), micro(bounds.call), micro(self.day)
 
 
-def _argument(spent: Spent) -> tuple[object, ...]:
+def _argument(spent: CallUsage) -> tuple[object, ...]:
     """A call that ended as the script is told of it."""
     slot, used, sent, refused, over, _ = spent
     want = slot.want

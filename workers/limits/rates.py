@@ -11,7 +11,7 @@ from tierqueue.router.policy.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class OperatorLimits:
     """What operators set of deployments, ``account:NAME`` and ``budget:NAME``: by limit, and since
     when anything is set of each without a break (epoch microseconds).
     """
@@ -66,7 +66,7 @@ class Rates:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shared(Rates):
+class SharedRates(Rates):
     """What holds over all deployments of an account, or over all items of a budget.
 
     ``deployments`` are those whose calls count in it, by their tiers, ``call`` is how long any of
@@ -104,7 +104,9 @@ class Shared(Rates):
         return Wait.ACCOUNT_FORGOTTEN if self.kind == "account" else Wait.BUDGET_FORGOTTEN
 
 
-def shared_by(policy: Policy, deployment: Deployment, chosen: Chosen) -> tuple[Shared, ...]:
+def shared_by(
+    policy: Policy, deployment: Deployment, chosen: OperatorLimits
+) -> tuple[SharedRates, ...]:
     """The account's limits that a deployment's calls count in, if it has any."""
     name = deployment.account
     if name is None:
@@ -116,8 +118,8 @@ def shared_by(policy: Policy, deployment: Deployment, chosen: Chosen) -> tuple[S
 
 
 def of_budget(
-    policy: Policy, deployment: Deployment, budget: str | None, chosen: Chosen
-) -> tuple[Shared, ...]:
+    policy: Policy, deployment: Deployment, budget: str | None, chosen: OperatorLimits
+) -> tuple[SharedRates, ...]:
     """The limits of a budget whose items a deployment is to be called for, if it has any."""
     if budget is None:
         return ()
@@ -136,10 +138,10 @@ def _shared(
     kind: Literal["account", "budget"],
     name: str,
     stated: Limits,
-    chosen: Chosen,
+    chosen: OperatorLimits,
     counted: Mapping[str, Deployment],
     deployment: Deployment,
-) -> tuple[Shared, ...]:
+) -> tuple[SharedRates, ...]:
     key = f"{kind}:{name}"
     own = chosen.limits.get(key)
     limits = stated.model_copy(update=dict(own)) if own else stated
@@ -147,7 +149,7 @@ def _shared(
         return ()
     tokens = limits.tokens_per_minute
     return (
-        Shared(
+        SharedRates(
             kind=kind,
             name=name,
             deployments={one.name: one.tier for one in counted.values()},

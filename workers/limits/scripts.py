@@ -23,7 +23,7 @@ class Scripts(NamedTuple):
     restore: str = _script("remembered", "windows", "restore")
 
 
-class Entry(NamedTuple):
+class WindowEntry(NamedTuple):
     """What still counts of calls made before: how it stands in ``windows.lua``, for how many
     seconds from now, and its requests, input and output tokens.
     """

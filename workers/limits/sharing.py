@@ -7,8 +7,8 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.policy import Policy
 from tierqueue.workers.limits.rates import (
-    Chosen,
-    Shared,
+    OperatorLimits,
+    SharedRates,
     limits_budgets,
     of_budget,
     shared_by,
@@ -19,9 +19,9 @@ def sharing(
     ledger: Ledger,
     policy: Policy,
     deployment: Deployment,
-    chosen: Chosen,
+    chosen: OperatorLimits,
     item_of: Mapping[str, str],
-) -> list[tuple[tuple[Shared, ...], list[str]]]:
+) -> list[tuple[tuple[SharedRates, ...], list[str]]]:
     """What is shared, each with those of the slots that share it; ``item_of`` has their items' ids.
 
     The ledger is asked whose budget pays only where any budget has limits.
@@ -31,7 +31,7 @@ def sharing(
         return [(account, list(item_of))]
     with ledger.read() as connection:
         paid_by = budgets(connection, sorted(item_of.values()))
-    found: dict[tuple[str, ...], tuple[tuple[Shared, ...], list[str]]] = {}
+    found: dict[tuple[str, ...], tuple[tuple[SharedRates, ...], list[str]]] = {}
     for slot, item in item_of.items():
         budget = paid_by.get(item)
         shared = (*account, *of_budget(policy, deployment, budget, chosen))

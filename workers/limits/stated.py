@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from tierqueue.router.errors import SpendingRefused
-from tierqueue.workers.limits.rates import Chosen
+from tierqueue.workers.limits.rates import OperatorLimits
 
 
 class StatedLimits:
@@ -18,15 +18,15 @@ class StatedLimits:
     EVERY = 1.0
 
     def __init__(
-        self, read: Callable[[], Chosen], clock: Callable[[], float] = time.monotonic
+        self, read: Callable[[], OperatorLimits], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._read = read
         self._clock = clock
         self._lock = threading.Lock()
         self._asked: float | None = None
-        self._chosen = Chosen()
+        self._chosen = OperatorLimits()
 
-    def now(self) -> Chosen:
+    def now(self) -> OperatorLimits:
         """The limits that are set; raises ``SpendingRefused`` without an answer."""
         with self._lock:
             asked = self._clock()

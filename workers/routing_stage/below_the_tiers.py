@@ -28,7 +28,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class OutOfService:
+class ServiceStops:
     """Versions that were switched off, and what somebody paused."""
 
     versions: Sequence[str]
@@ -66,21 +66,21 @@ class BelowTheTiers:
         """Whether the arguments of such items are to be read."""
         return any(task in who.tasks for who in (self._rules, self._reuse, self._surrogates))
 
-    def out_of_service(self, connection: Transaction) -> OutOfService:
+    def out_of_service(self, connection: Transaction) -> ServiceStops:
         """What holds anybody of them back now."""
         if not self:
-            return OutOfService((), ())
+            return ServiceStops((), ())
         off: list[SwitchOff] = []
         if self._promises:
             off = surrogates.switched_off(connection, self._promises)
-        return OutOfService([one.version for one in off], tuple(pauses.in_force(connection)))
+        return ServiceStops([one.version for one in off], tuple(pauses.in_force(connection)))
 
     def serve(
         self,
         ledger: Ledger,
         chosen: Decisions,
         arguments: Mapping[str, Mapping[str, Any]],
-        out_of_service: OutOfService,
+        out_of_service: ServiceStops,
         now: int,
     ) -> Decisions:
         """Answer what can be answered of ``chosen``; nothing is written yet."""

@@ -19,7 +19,7 @@ AHEAD = 3
 """Items that somebody waits for go ahead of one for which nobody does, where both have work."""
 
 
-class InFlow(Protocol):
+class FlowMember(Protocol):
     """What belongs to a flow."""
 
     @property
@@ -27,7 +27,7 @@ class InFlow(Protocol):
         """The flow's name."""
 
 
-Flowing = TypeVar("Flowing", bound=InFlow)
+Flowing = TypeVar("Flowing", bound=FlowMember)
 
 Take = Callable[[Mapping[str, int]], Sequence[Flowing]]
 """Gives at most so many items of each flow, by its name."""

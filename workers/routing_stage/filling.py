@@ -18,7 +18,7 @@ from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.broker.slices import Slice, cut
 from tierqueue.workers.routing_stage.fair_shares import AHEAD, FairShares
-from tierqueue.workers.routing_stage.used_up import UsedUp
+from tierqueue.workers.routing_stage.used_up import UsedUpRates
 
 _ROUTE = "route"
 """The place of what is not routed yet, beside the tiers."""
@@ -33,7 +33,7 @@ class Fill:
         self._shares = FairShares({name: kept.weight for name, kept in policy.budgets.items()})
         self._owed: dict[Tier, float] = {}
         self._since: dict[str, str] = {}
-        self._used_up = UsedUp(policy)
+        self._used_up = UsedUpRates(policy)
 
     def submitted(self, connection: Transaction, most: int, *, lock: bool) -> list[Item]:
         """The next submitted items; with ``lock`` for this transaction."""

@@ -25,7 +25,7 @@ FEWEST = 16
 Take = Callable[[Mapping[str, int]], list[ReadyItem]]
 
 
-class UsedUp:
+class UsedUpRates:
     """What one routing stage has seen of it, and has sent."""
 
     def __init__(self, policy: Policy) -> None:

@@ -25,7 +25,7 @@ from tierqueue.router.money import NanoUSD, format_usd
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
-    from tierqueue.operations.accounting.overspending import Overspent
+    from tierqueue.operations.accounting.overspending import Overspending
 
 
 @click.command(epilog="Example: tierqueue audit-spend --since 30d")
@@ -59,7 +59,7 @@ def audit_spend(since: str, as_json: bool) -> None:
         _print(found, since, policy.simulated)
 
 
-def _as_dict(one: Overspent, simulated: Collection[str]) -> dict[str, Any]:
+def _as_dict(one: Overspending, simulated: Collection[str]) -> dict[str, Any]:
     cheaper = one.cheaper
     told: dict[str, Any] | None = None
     if cheaper is not None:
@@ -87,7 +87,7 @@ def _as_dict(one: Overspent, simulated: Collection[str]) -> dict[str, Any]:
     }
 
 
-def _print(found: list[Overspent], since: str, simulated: Collection[str]) -> None:
+def _print(found: list[Overspending], since: str, simulated: Collection[str]) -> None:
     from tierqueue.router.selection.evidence import ENOUGH
 
     saving = [one for one in found if one.cheaper is not None and one.cheaper.saves is not None]
@@ -128,7 +128,7 @@ def _print(found: list[Overspent], since: str, simulated: Collection[str]) -> No
     say(f"paid in the last {since}, accepted at the first tier: {format_usd(NanoUSD(paid))}{mark}")
 
 
-def _row(one: Overspent, simulated: Collection[str]) -> tuple[str, ...]:
+def _row(one: Overspending, simulated: Collection[str]) -> tuple[str, ...]:
     cheaper = one.cheaper
     assert cheaper is not None
     assert cheaper.saves is not None

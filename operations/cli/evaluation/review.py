@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tierqueue.operations.cli.evaluation.feedback import output_of
-from tierqueue.operations.cli.input.group import Group
+from tierqueue.operations.cli.input.group import CommandGroup
 from tierqueue.operations.cli.input.names import ids_for_people, item_named
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.operator import operator
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _TIMES, _MONEY = ("parked_at", "due"), ("spent",)
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def review() -> None:
     """What no tier was sure enough of: list, show, assign it; accept, correct or reject it."""
 

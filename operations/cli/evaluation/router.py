@@ -14,7 +14,7 @@ from tierqueue.operations.cli.evaluation.calibrate import calibrate, promote, re
 from tierqueue.operations.cli.evaluation.compare import compare
 from tierqueue.operations.cli.evaluation.predictor import train_predictor
 from tierqueue.operations.cli.evaluation.rules import rules
-from tierqueue.operations.cli.input.group import Group
+from tierqueue.operations.cli.input.group import CommandGroup
 from tierqueue.operations.cli.input.names import one_of
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.options import task_named
@@ -33,13 +33,13 @@ _SHARE = click.FloatRange(0, 0.5, min_open=True)
 _TIER = one_of([tier.value for tier in TIERS])
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def router() -> None:
     """What the router learns from answers that were accepted."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Learned:
+class _TrainingSet:
     """Answers to calls that differ in their text alone; ``others`` were to other calls."""
 
     surroundings: str
@@ -187,7 +187,7 @@ def _kind(task: str, argument: str) -> ItemTask[..., Any]:
     return kind
 
 
-def _read(ledger: Ledger, kind: ItemTask[..., Any], argument: str, most: int) -> _Learned:
+def _read(ledger: Ledger, kind: ItemTask[..., Any], argument: str, most: int) -> _TrainingSet:
     from tierqueue.ledger.operations.accepted import accepted
     from tierqueue.router.learned.surrogate import surroundings
     from tierqueue.router.learned.surrogate_training import TrainingAnswer
@@ -202,9 +202,9 @@ def _read(ledger: Ledger, kind: ItemTask[..., Any], argument: str, most: int) ->
                 found.setdefault(here, []).append(TrainingAnswer(content, label))
     counted = Counter({here: len(answers) for here, answers in found.items()})
     if not counted:
-        return _Learned("", [], 0)
+        return _TrainingSet("", [], 0)
     here, size = counted.most_common(1)[0]
-    return _Learned(here, found[here], counted.total() - size)
+    return _TrainingSet(here, found[here], counted.total() - size)
 
 
 def _refuse(found: NoCertificate, as_json: bool) -> NoReturn:
@@ -220,7 +220,7 @@ def _print(
     out: str,
     content: bytes,
     embedding: str | None,
-    learned: _Learned,
+    learned: _TrainingSet,
     found: CalibratedBounds,
     as_json: bool,
 ) -> None:

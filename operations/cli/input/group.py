@@ -6,7 +6,7 @@ _WHOLE = 1000
 """More characters than a first sentence has."""
 
 
-class Group(click.Group):
+class CommandGroup(click.Group):
     """As click's group; the signatures are click's."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tierqueue.operations.cli.input.group import Group
+from tierqueue.operations.cli.input.group import CommandGroup
 from tierqueue.operations.cli.input.names import job_named
 from tierqueue.operations.cli.input.opened import opened, wake
 from tierqueue.operations.cli.input.options import (
@@ -48,7 +48,7 @@ _BEGINNING = 18
 """Characters of a job's id on a terminal: its millisecond and more, which names it anywhere."""
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def job() -> None:
     """Hand over a file of work, watch it, read its results, cancel it."""
 

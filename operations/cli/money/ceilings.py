@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tierqueue.operations.cli.input.group import Group
+from tierqueue.operations.cli.input.group import CommandGroup
 from tierqueue.operations.cli.input.names import one_of
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.operator import by_option, operator
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from tierqueue.router.policy.policy import CeilingRule
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def ceilings() -> None:
     """What may be spent, what is held for running calls, and what is spent.
 

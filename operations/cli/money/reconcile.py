@@ -20,7 +20,7 @@ from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
     from tierqueue.ledger.accounting.reconciliation import Resolution
-    from tierqueue.operations.accounting.reconciliation import Day, Unresolved
+    from tierqueue.operations.accounting.reconciliation import Day, UnresolvedCharge
 
 
 @click.command(epilog="Example: tierqueue reconcile usage.csv --deployment best --apply")
@@ -79,7 +79,7 @@ def reconcile(export: Path, deployment: str, apply: bool, by: str | None, as_jso
 def _emit(
     compared: Sequence[Day],
     resolved: Sequence[Resolution],
-    unresolved: Sequence[Unresolved],
+    unresolved: Sequence[UnresolvedCharge],
     moved: int,
     applied: bool,
     simulated: bool,
@@ -125,7 +125,7 @@ def _emit(
 def _print(
     compared: Sequence[Day],
     resolved: Sequence[Resolution],
-    unresolved: Sequence[Unresolved],
+    unresolved: Sequence[UnresolvedCharge],
     moved: int,
     applied: bool,
 ) -> None:

@@ -31,8 +31,8 @@ from tierqueue.router.money import NanoUSD, format_usd
 if TYPE_CHECKING:
     from tierqueue.ledger.accounting import audit
     from tierqueue.ledger.accounting.spending import GroupSpending
-    from tierqueue.operations.accounting.caching import Cached
-    from tierqueue.operations.accounting.comparison import Elsewhere, Idle
+    from tierqueue.operations.accounting.caching import CacheUse
+    from tierqueue.operations.accounting.comparison import Alternative, IdleCost
     from tierqueue.router.policy.policy import Policy
 
 _MONEY = (
@@ -121,9 +121,9 @@ def _emit(
     report: audit.Report,
     by: str,
     groups: Sequence[GroupSpending],
-    frontier: Elsewhere | None,
-    engines: Sequence[Idle],
-    caches: Sequence[Cached],
+    frontier: Alternative | None,
+    engines: Sequence[IdleCost],
+    caches: Sequence[CacheUse],
     simulated: Collection[str],
 ) -> None:
     told: list[dict[str, Any]] = []
@@ -169,7 +169,7 @@ def _emit(
 
 
 def _print(
-    report: audit.Report, by: str, groups: Sequence[GroupSpending], frontier: Elsewhere | None
+    report: audit.Report, by: str, groups: Sequence[GroupSpending], frontier: Alternative | None
 ) -> None:
     most = max((group.cost for group in groups), default=0)
     there = {} if frontier is None else frontier.costs
@@ -230,7 +230,7 @@ def _print(
         )
 
 
-def _print_engines(engines: Sequence[Idle], simulated: Collection[str]) -> None:
+def _print_engines(engines: Sequence[IdleCost], simulated: Collection[str]) -> None:
     for engine in engines:
         paragraph(
             "",
@@ -248,7 +248,7 @@ def _print_engines(engines: Sequence[Idle], simulated: Collection[str]) -> None:
             say("  break-even unknown: no accepted call has shown which tokens are used")
 
 
-def _print_caches(caches: Sequence[Cached]) -> None:
+def _print_caches(caches: Sequence[CacheUse]) -> None:
     for cache in caches:
         said = (
             f"{marked(cache.deployment, cache.simulated)}: its prompt cache served"

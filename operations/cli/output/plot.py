@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tierqueue.ledger.accounting.spending import GroupSpending
-from tierqueue.operations.accounting.comparison import Elsewhere
+from tierqueue.operations.accounting.comparison import Alternative
 from tierqueue.operations.cli.output.escapes import visible
 from tierqueue.operations.cli.output.simulated import marked
 from tierqueue.router.errors import InvalidItem, Misconfigured
@@ -20,7 +20,9 @@ def refuse_unusable(path: Path) -> None:
         raise Misconfigured("a plot needs the extra: pip install 'tierqueue[plots]'")
 
 
-def draw(path: Path, by: str, groups: Sequence[GroupSpending], frontier: Elsewhere | None) -> None:
+def draw(
+    path: Path, by: str, groups: Sequence[GroupSpending], frontier: Alternative | None
+) -> None:
     """One bar a group, in dollars, beside what it would have cost all on frontier.
 
     Raises ``InvalidItem`` where the file cannot be written.

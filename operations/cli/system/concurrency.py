@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tierqueue.operations.cli.input.group import Group
+from tierqueue.operations.cli.input.group import CommandGroup
 from tierqueue.operations.cli.input.names import one_of
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.operator import by_option, operator, reason_option
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tierqueue.router.policy.policy import Policy
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def concurrency() -> None:
     """Show or set a tier's calls in flight; what is set is in force within 2 seconds."""
 

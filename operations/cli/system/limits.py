@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tierqueue.operations.cli.input.group import Group
+from tierqueue.operations.cli.input.group import CommandGroup
 from tierqueue.operations.cli.input.names import one_of, unused_budget
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.operator import by_option, operator, reason_option
@@ -41,7 +41,7 @@ _NAMES = (
 _LIMIT = one_of(_NAMES)
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def limits() -> None:
     """Show or set what may be asked of a deployment, an account or for a budget, over all workers.
 

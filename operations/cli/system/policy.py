@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tierqueue.operations.cli.input.group import Group
+from tierqueue.operations.cli.input.group import CommandGroup
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.options import task_types
 from tierqueue.operations.cli.input.policies import read_policy, simulated_known
@@ -110,7 +110,7 @@ def notes_of(found: Policy) -> list[str]:
     return list(undeclared(found))
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def policy() -> None:
     """Check a policy, try it on recorded items, put it in force."""
 

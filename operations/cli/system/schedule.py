@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tierqueue.operations.cli.input.group import Group
+from tierqueue.operations.cli.input.group import CommandGroup
 from tierqueue.operations.cli.input.opened import opened, wake
 from tierqueue.operations.cli.input.operator import operator
 from tierqueue.operations.cli.input.options import (
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tierqueue.ledger.session import Transaction
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def schedule() -> None:
     """Work that comes again by itself: each time it is due, one item, from one routing stage."""
 

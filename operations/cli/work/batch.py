@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tierqueue.operations.cli.input.group import Group
+from tierqueue.operations.cli.input.group import CommandGroup
 from tierqueue.operations.cli.input.names import SHOWN, only
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.policies import simulated_known
@@ -33,7 +33,7 @@ _TIMES = (
 )
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def batch() -> None:
     """Batches at providers, half the price of live calls: what waits there and what came back."""
 

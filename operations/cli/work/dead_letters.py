@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tierqueue.operations.cli.input.group import Group
+from tierqueue.operations.cli.input.group import CommandGroup
 from tierqueue.operations.cli.input.names import ids_for_people, one_of
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.operator import operator
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tierqueue.ledger.session import Ledger
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def dead_letters() -> None:
     """What ended without an answer: list it, look at it, replay it, discard it."""
 

@@ -60,7 +60,7 @@ def erase(
         ids = _selection(ledger, item_ids, metadata)
         # The key alone is recorded: its value may be what is to be forgotten.
         why = "by id" if metadata is None else f"by metadata {metadata.partition('=')[0]}"
-        done = erasure.Erased(0, [], rewritten=False)
+        done = erasure.ErasureResult(0, [], rewritten=False)
         if yes:
             done = erasure.erase(ledger, app, ids, by=operator(), why=why, patience=patience)
     left = done.running

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tierqueue.operations.cli.input.group import Group
+from tierqueue.operations.cli.input.group import CommandGroup
 from tierqueue.operations.cli.input.names import (
     between,
     ids_for_people,
@@ -57,7 +57,7 @@ TIMES = (
 )
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def item() -> None:
     """Look at work items."""
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from tierqueue.operations.cli.input.group import Group
+from tierqueue.operations.cli.input.group import CommandGroup
 from tierqueue.operations.cli.input.names import job_named, one_of, unused_budget
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.operator import by_option, operator, reason_option
@@ -23,7 +23,7 @@ from tierqueue.operations.cli.output.printing import (
 from tierqueue.router.policy.policy_errors import nearest
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def pause() -> None:
     """Hold back a tier, a task type, a budget or a job.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tierqueue.operations.cli.input.group import Group
+from tierqueue.operations.cli.input.group import CommandGroup
 from tierqueue.operations.cli.input.names import SHOWN, only
 from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.operator import operator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tierqueue.ledger.session import Transaction
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def raw_messages() -> None:
     """Messages nobody could read. They were taken off their queue and kept as they came.
 

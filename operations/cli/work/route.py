@@ -16,7 +16,7 @@ from tierqueue.tasks.durations import duration
 if TYPE_CHECKING:
     from tierqueue.ledger.lifecycle.items import NewItem
     from tierqueue.ledger.session import Transaction
-    from tierqueue.operations.limits import OnTheWay
+    from tierqueue.operations.limits import LimitWait
     from tierqueue.router.policy.defaults import RuleTable, TaskDefaults
     from tierqueue.router.policy.policy import Policy
     from tierqueue.router.route import Route
@@ -105,7 +105,7 @@ def _asked_first(new: "NewItem", policy: "Policy") -> list[str]:
     return said
 
 
-def _limits(new: "NewItem", policy: "Policy", chosen: "Route") -> "Sequence[OnTheWay]":
+def _limits(new: "NewItem", policy: "Policy", chosen: "Route") -> "Sequence[LimitWait]":
     """What bounds its call beside others', by what the ledger knows; nothing without one."""
     from tierqueue.operations.limits import on_the_way
     from tierqueue.tasks.routing.decide import demands_of
@@ -115,7 +115,7 @@ def _limits(new: "NewItem", policy: "Policy", chosen: "Route") -> "Sequence[OnTh
     return _of_the_ledger(lambda connection: on_the_way(connection, policy, chosen, budget)) or ()
 
 
-def _limit_told(one: "OnTheWay") -> str:
+def _limit_told(one: "LimitWait") -> str:
     kind, name = one.limit.whose
     used = "nobody knows how much is used" if one.limit.used is None else f"{one.limit.used:,} used"
     wait = ""
@@ -127,7 +127,7 @@ def _limit_told(one: "OnTheWay") -> str:
     )
 
 
-def _limit_for_scripts(one: "OnTheWay") -> dict[str, Any]:
+def _limit_for_scripts(one: "LimitWait") -> dict[str, Any]:
     kind, name = one.limit.whose
     return {
         "kind": kind,

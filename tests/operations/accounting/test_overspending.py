@@ -6,7 +6,7 @@ import pytest
 
 from tierqueue.ledger.accounting.spending import CallHistory
 from tierqueue.ledger.evaluation.first_answers import FirstAnswers, LabelCounts
-from tierqueue.operations.accounting.overspending import Overspent, overspent
+from tierqueue.operations.accounting.overspending import Overspending, overspent
 from tierqueue.router.policy.policy import parse_policy
 from tierqueue.router.selection.evidence import Evidence
 
@@ -52,7 +52,7 @@ def paid(**stated: Any) -> FirstAnswers:
 
 def found(
     group: FirstAnswers, answers: int = 100, accepted: int = 90, judged: LabelCounts | None = None
-) -> Overspent:
+) -> Overspending:
     seen = {"t": {"small": Evidence(answers, accepted, 1, 1, 1.0)}}
     said = {} if judged is None else {("t", "small"): judged}
     (one,) = overspent([group], POLICY, seen, said, {"t": {("small", False): PAST}})

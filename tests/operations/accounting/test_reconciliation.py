@@ -13,7 +13,7 @@ from tests.operations.cli.command import Command
 from tierqueue.ledger.lifecycle.claims import Claim, Claimant
 from tierqueue.ledger.session import Ledger
 from tierqueue.operations.accounting.reconciliation import of_model
-from tierqueue.operations.accounting.usage_export import Billed, read
+from tierqueue.operations.accounting.usage_export import UsageRow, read
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.lifecycle import State
 
@@ -218,7 +218,7 @@ def test_a_log_of_calls_in_json_is_an_export_too(tmp_path: Path, name: str) -> N
     text = json.dumps([row]) if name.endswith("json") else json.dumps(row) + "\n"
     (tmp_path / name).write_text(text)
     assert read(tmp_path / name) == [
-        Billed(day=date(2025, 11, 20), cost=26, input_tokens=3, model="best", item="i", fence=2)
+        UsageRow(day=date(2025, 11, 20), cost=26, input_tokens=3, model="best", item="i", fence=2)
     ]
 
 
@@ -260,7 +260,7 @@ def test_an_export_that_cannot_be_read_names_the_row(
 
 def test_rows_of_another_model_are_left_out_and_those_of_a_dated_one_are_not() -> None:
     named = ["best", "best-20261120", "best-2026-11-20", "best-mini", "best-mini-20261120", None]
-    rows = [Billed(day=date(2026, 11, 20), cost=1, model=model) for model in named]
+    rows = [UsageRow(day=date(2026, 11, 20), cost=1, model=model) for model in named]
     kept: list[Any] = [row.model for row in of_model(rows, "best")]
     assert kept == ["best", "best-20261120", "best-2026-11-20", None]
 

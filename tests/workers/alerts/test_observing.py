@@ -11,7 +11,7 @@ from tierqueue.ledger.in_force import observed
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import observations
 from tierqueue.router.outcome import Accepted, Completed, Outcome, Rejected, Throttled
-from tierqueue.workers.alerts.observing import EVERY_US, Observing
+from tierqueue.workers.alerts.observing import EVERY_US, Observer
 
 NOW = 1_700_000_000_000_000
 
@@ -30,7 +30,7 @@ def test_another_model_is_told_to_the_hook_and_the_log_once(
     ledger: Ledger, second: Outcome
 ) -> None:
     told: list[Any] = []
-    watching = [Observing(ledger, told.append) for _ in range(2)]
+    watching = [Observer(ledger, told.append) for _ in range(2)]
     where = deployment(model="m", name="best")
     with capture_logs() as logged:
         for one in watching:
@@ -45,7 +45,7 @@ def test_another_model_is_told_to_the_hook_and_the_log_once(
 
 
 def test_the_same_reply_is_written_down_once_an_hour(ledger: Ledger) -> None:
-    watching = Observing(ledger, lambda _: None)
+    watching = Observer(ledger, lambda _: None)
     where = deployment(engine="openai", model="m", name="best", top_logprobs=5)
     for at in (NOW, NOW + 1, NOW + EVERY_US, NOW + EVERY_US + 1):
         watching.replies([(where, accepted("m-1", "logprobs"))], at)
@@ -63,7 +63,7 @@ def test_what_cannot_be_written_down_is_said_and_stops_nothing(
     def broken(*_: object) -> None:
         raise ValueError("no such thing")
 
-    watching, where = Observing(ledger, lambda _: None), deployment(model="m", name="best")
+    watching, where = Observer(ledger, lambda _: None), deployment(model="m", name="best")
     with monkeypatch.context() as patched, capture_logs() as logged:
         patched.setattr(observed, "see", broken)
         watching.replies([(where, accepted("m-1"))], NOW)

@@ -11,7 +11,7 @@ from bench.batch_lane.bills import billed
 from tests.workers.batch_lane.test_lane import NEVER, Plants, prompts, sound
 from tests.workers.batch_lane.test_lane import plant as plant  # noqa: PLC0414 - the fixture
 from tierqueue.ledger.tables import attempts, batches
-from tierqueue.workers.engines.batches import Output, Remote
+from tierqueue.workers.engines.batches import BatchOutput, RemoteBatch
 from tierqueue.workers.engines.file_batches import FileBatches
 
 pytestmark = pytest.mark.processes
@@ -24,10 +24,10 @@ def test_a_file_that_is_cut_short_is_read_again_before_anything_of_it_is_booked(
     ids = one.submit(prompts(4))
     whole, looks = FileBatches.lines, [0]
 
-    async def cut(self: FileBatches, remote: Remote) -> Output:
+    async def cut(self: FileBatches, remote: RemoteBatch) -> BatchOutput:
         looks[0] += 1
         found = await whole(self, remote)
-        return found if looks[0] > 2 else Output(found.lines[:1], 1, found.simulated)
+        return found if looks[0] > 2 else BatchOutput(found.lines[:1], 1, found.simulated)
 
     monkeypatch.setattr(FileBatches, "lines", cut)
     one.pass_time(lambda: one.over(ids))
@@ -44,9 +44,9 @@ def test_a_file_that_is_late_behind_a_cancelled_batch_is_waited_for(
     ids = one.submit(prompts(12))
     whole, looks = FileBatches.lines, [0]
 
-    async def late(self: FileBatches, remote: Remote) -> Output:
+    async def late(self: FileBatches, remote: RemoteBatch) -> BatchOutput:
         looks[0] += 1
-        return await whole(self, remote) if looks[0] > 2 else Output([], 0, simulated=True)
+        return await whole(self, remote) if looks[0] > 2 else BatchOutput([], 0, simulated=True)
 
     monkeypatch.setattr(FileBatches, "lines", late)
     one.pass_time(lambda: one.over(ids), step=300)

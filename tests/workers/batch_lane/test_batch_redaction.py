@@ -19,7 +19,7 @@ from tierqueue.tasks import classify, complete
 from tierqueue.workers.batch_lane.requests import key_of
 from tierqueue.workers.batch_lane.results import outcome_of
 from tierqueue.workers.engines import build
-from tierqueue.workers.engines.batches import Line, Remote
+from tierqueue.workers.engines.batches import RemoteBatch, ResultLine
 from tierqueue.workers.engines.stations import Station
 
 REDACTS = """
@@ -104,8 +104,8 @@ def read_with(now: str, body: Mapping[str, Any] = BODY, **route: Any) -> Outcome
     engine: Any = build(deployment, {"OPENAI_API_KEY": "k"})
     item = an_item(task=complete.name, sensitivity="internal", output_limit=64, route=route)
     claim = a_claim(item, arguments={"prompt": "jane@example.com asks"})
-    line = Line(key=key_of("i", 1), status=200, body=body)
-    remote = Remote(id="b", state="completed", over=True)
+    line = ResultLine(key=key_of("i", 1), status=200, body=body)
+    remote = RemoteBatch(id="b", state="completed", over=True)
     types = {complete.name: complete}
     station = Station(deployment=deployment, engine=engine)
     return outcome_of(line, claim, station, engine, types, remote, simulated=False)

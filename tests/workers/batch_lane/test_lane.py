@@ -14,7 +14,7 @@ from tierqueue.ledger.lifecycle import items as work
 from tierqueue.ledger.tables import attempts, batches, items
 from tierqueue.workers.batch_lane.results import BUCKETS
 from tierqueue.workers.engines.anthropic_batches import TRANSFER_SECONDS, AnthropicBatches
-from tierqueue.workers.engines.batches import Remote
+from tierqueue.workers.engines.batches import RemoteBatch
 from tierqueue.workers.engines.file_batches import FileBatches
 
 pytestmark = pytest.mark.processes
@@ -127,7 +127,7 @@ def test_what_takes_as_long_to_be_made_as_it_may_is_looked_for_before_it_is_made
     ids = one.submit(prompts(2))
     whole, made = AnthropicBatches.create, []
 
-    async def slow(self: AnthropicBatches, *asked: Any) -> Remote:
+    async def slow(self: AnthropicBatches, *asked: Any) -> RemoteBatch:
         made.append(one.now)
         if len(made) == 1:
             one.advance(TRANSFER_SECONDS)

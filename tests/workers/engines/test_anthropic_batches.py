@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from tierqueue.workers.engines.anthropic_batches import AnthropicBatches
-from tierqueue.workers.engines.batches import NotKnownYet, Remote
+from tierqueue.workers.engines.batches import NotKnownYet, RemoteBatch
 
 COUNTS = {"processing": 0, "succeeded": 1, "errored": 0, "canceled": 0, "expired": 0}
 
@@ -29,7 +29,7 @@ def batch(name: str, size: int = 2) -> dict[str, Any]:
     }
 
 
-def found(pages: Mapping[str | None, Any]) -> Remote | None:
+def found(pages: Mapping[str | None, Any]) -> RemoteBatch | None:
     """The batch of the requests ``a`` and ``b`` in a list of these pages, by what each is after."""
 
     def answer(request: httpx2.Request) -> httpx2.Response:
@@ -37,7 +37,7 @@ def found(pages: Mapping[str | None, Any]) -> Remote | None:
             return httpx2.Response(200, json={"custom_id": "b", "result": {"type": "expired"}})
         return httpx2.Response(200, json=pages[request.url.params.get("after_id")])
 
-    async def ask() -> Remote | None:
+    async def ask() -> RemoteBatch | None:
         async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as http:
             client = anthropic.AsyncAnthropic(
                 base_url="http://host", api_key="k", max_retries=0, http_client=http

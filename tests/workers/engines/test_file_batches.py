@@ -13,11 +13,11 @@ import openai
 import pytest
 
 from tierqueue.workers.engines.batches import (
+    BatchOutput,
     BatchRefused,
     NotKnownYet,
     NotUnderstood,
-    Output,
-    Remote,
+    RemoteBatch,
 )
 from tierqueue.workers.engines.file_batches import FileBatches, line_of
 from tierqueue.workers.engines.http import files
@@ -53,11 +53,11 @@ def always(status: int, body: Any) -> Answer:
     return lambda _: httpx2.Response(status, json=body)
 
 
-def create(batches: FileBatches) -> Awaitable[Remote]:
+def create(batches: FileBatches) -> Awaitable[RemoteBatch]:
     return batches.create("ours", "file-1", ())
 
 
-def find(batches: FileBatches) -> Awaitable[Remote | None]:
+def find(batches: FileBatches) -> Awaitable[RemoteBatch | None]:
     return batches.find("ours", "file-1", 1e9, (), ())
 
 
@@ -265,8 +265,8 @@ def test_a_line_of_an_error_says_its_code_whatever_its_form() -> None:
 
 def test_a_file_that_is_an_error_holds_no_line() -> None:
     answer = always(200, {"error": {"message": "the file is not there yet"}})
-    remote = Remote(id="b", state="completed", over=True, output=("f",))
-    found: Output = asked(OpenAIBatches, answer, lambda batches: batches.lines(remote))
+    remote = RemoteBatch(id="b", state="completed", over=True, output=("f",))
+    found: BatchOutput = asked(OpenAIBatches, answer, lambda batches: batches.lines(remote))
     assert (list(found.lines), found.broken) == ([], 1)
 
 

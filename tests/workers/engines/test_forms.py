@@ -11,7 +11,7 @@ from tierqueue.router.policy.policy import parse_policy
 from tierqueue.tasks import classify, complete, item_task
 from tierqueue.tasks.submission.prompt import Prompt
 from tierqueue.workers.engines.engine import Engine
-from tierqueue.workers.engines.forms import NotHeld, not_held
+from tierqueue.workers.engines.forms import GrammarGap, not_held
 
 DEPLOYMENT = """
 [deployments.{name}]
@@ -52,7 +52,7 @@ def test_what_an_engine_cannot_hold_is_said_of_the_types_that_may_come_to_it() -
     stations = [(POLICY.deployments[name], Narrow()) for name in ("own", "other")]
     with structlog.testing.capture_logs() as logged:
         found = not_held(stations, types)  # type: ignore[arg-type]
-    assert found == [NotHeld("tests.note", "own", "code: pattern")]
+    assert found == [GrammarGap("tests.note", "own", "code: pattern")]
     assert [line["event"] for line in logged] == ["answer_not_held"]
     assert found[0].heartbeat_detail() == {
         "task": "tests.note",

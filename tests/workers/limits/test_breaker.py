@@ -13,8 +13,8 @@ from tierqueue.workers.limits.breaker import (
     LONGEST,
     SETTLING,
     Breaker,
-    Held,
     Known,
+    Restriction,
 )
 
 SECOND = 1_000_000
@@ -93,12 +93,12 @@ def test_the_item_on_trial_alone_may_call_and_is_known_at_once(
 ) -> None:
     ledger.down()
     ledger.now += 5
-    assert breaker.held("d", ["i", "p"]) == Held("outage", EVERY_SECONDS)
+    assert breaker.held("d", ["i", "p"]) == Restriction("outage", EVERY_SECONDS)
     ledger.now += 0.05
     until = round(ledger.now * SECOND) + AHEAD + 60 * SECOND
     ledger.known["d"] = replace(ledger.known["d"], probe="p", probe_until=until)
-    assert breaker.held("d", ["i", "p"]) == Held("outage", 0.0, "p")
-    assert breaker.held("d", ["i"]) == Held("outage", EVERY_SECONDS)
+    assert breaker.held("d", ["i", "p"]) == Restriction("outage", 0.0, "p")
+    assert breaker.held("d", ["i"]) == Restriction("outage", EVERY_SECONDS)
 
 
 def test_an_end_of_the_trouble_is_known_at_once(ledger: Ledger, breaker: Breaker) -> None:
@@ -117,7 +117,7 @@ def test_a_call_that_ended_badly_here_stops_its_deployment_until_it_is_settled(
     ledger: Ledger, breaker: Breaker, bad: Outcome, code: str
 ) -> None:
     breaker.ended("d", bad)
-    assert breaker.held("d", ["i"]) == Held(code, BRIEF_SECONDS)
+    assert breaker.held("d", ["i"]) == Restriction(code, BRIEF_SECONDS)
     assert breaker.held("other", ["i"]) is None
     breaker.settled(["d"], [])
     assert breaker.held("d", ["i"]) is None
@@ -129,7 +129,7 @@ def test_a_call_that_ended_badly_here_stops_its_deployment_until_it_is_settled(
 @pytest.mark.parametrize("kind", sorted(LOST_ON_THE_WAY))
 def test_a_reply_lost_on_the_way_stops_its_deployment_too(breaker: Breaker, kind: str) -> None:
     breaker.ended("d", Unknown(kind=kind, message="HTTP 502"))
-    assert breaker.held("d", ["i"]) == Held("reply_lost", BRIEF_SECONDS)
+    assert breaker.held("d", ["i"]) == Restriction("reply_lost", BRIEF_SECONDS)
 
 
 def test_a_call_that_took_too_long_stops_nothing_by_itself(breaker: Breaker) -> None:

@@ -9,7 +9,7 @@ import redis
 from tests.workers.limits.limiter.limiter_twin import Bench, on_redis
 from tests.workers.limits.limiter.test_limiter import bounds, calls
 from tierqueue.router.outcome import Dimension, PerMinute
-from tierqueue.workers.limits.bounds import Bounds, Grant, Spent, Want
+from tierqueue.workers.limits.bounds import Bounds, CallUsage, Grant, SlotRequest
 from tierqueue.workers.limits.limiter import Limiter
 
 
@@ -40,17 +40,21 @@ def limiter_of(bench: Bench) -> Limiter:
 def learned_of(bench: Bench, stated: Bounds | None = None) -> PerMinute:
     """What any other worker would see now."""
     stated = stated or unstated()
-    looks = [Want("looks", 0)]
+    looks = [SlotRequest("looks", 0)]
     slots = bench.grant(stated, *looks).slots(looks)
-    bench.limiter.release_ended(stated, [Spent(slot, sent=False) for slot in slots])
+    bench.limiter.release_ended(stated, [CallUsage(slot, sent=False) for slot in slots])
     return limiter_of(bench).seen["d"].learned
 
 
 def refused(
-    bench: Bench, stated: Bounds, grant: Grant, wanted: Sequence[Want], of: Dimension = "requests"
+    bench: Bench,
+    stated: Bounds,
+    grant: Grant,
+    wanted: Sequence[SlotRequest],
+    of: Dimension = "requests",
 ) -> None:
     ids = {want.id for want in wanted}
-    ended = [Spent(slot, refused=of) for slot in grant.slots(wanted) if slot.id in ids]
+    ended = [CallUsage(slot, refused=of) for slot in grant.slots(wanted) if slot.id in ids]
     assert bench.limiter.release_ended(stated, ended)
 
 
@@ -154,7 +158,7 @@ def test_calls_that_were_under_way_show_better_how_much_was_used(bench: Bench) -
         taken, others = grant.slots(wanted)[:40], wanted[40:]
         for want in others[:5]:
             refused(bench, unstated(), grant, [want])
-        assert bench.limiter.release_ended(unstated(), [Spent(slot, (0, 0)) for slot in taken])
+        assert bench.limiter.release_ended(unstated(), [CallUsage(slot, (0, 0)) for slot in taken])
         for want in others[5:]:
             refused(bench, unstated(), grant, [want])
         bench.later(61)
@@ -226,12 +230,12 @@ def test_tokens_are_learned_where_the_refusal_is_of_tokens(bench: Bench) -> None
 
 def test_one_call_alone_may_go_whatever_was_learned(bench: Bench) -> None:
     limiter_of(bench).learned.note_stated("d", PerMinute(requests=1, tokens=10))
-    big = Want("big", 5_000)
+    big = SlotRequest("big", 5_000)
     assert bench.grant(unstated(), big, *calls(1, 5)).granted == ("big",)
-    waits = bench.grant(unstated(), Want("next", 5_000))
+    waits = bench.grant(unstated(), SlotRequest("next", 5_000))
     assert waits.granted == ()
     bench.later(200)
-    assert bench.grant(unstated(), Want("next", 5_000)).granted == ("next",)
+    assert bench.grant(unstated(), SlotRequest("next", 5_000)).granted == ("next",)
 
 
 def test_a_trial_goes_whatever_was_found_and_its_refusal_lowers_nothing(bench: Bench) -> None:

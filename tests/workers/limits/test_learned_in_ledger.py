@@ -17,7 +17,7 @@ from tierqueue.router.lifecycle import State
 from tierqueue.router.outcome import PerMinute
 from tierqueue.workers.limits import forgotten
 from tierqueue.workers.limits.bounds import RATE_FORGOTTEN, Bounds
-from tierqueue.workers.limits.learned import Keeping
+from tierqueue.workers.limits.learned import LearnedLimitsWriter
 from tierqueue.workers.limits.limiter import Limiter
 
 
@@ -32,8 +32,8 @@ def bench(client: redis.Redis) -> Bench:
     return on_redis(client)
 
 
-def keeping(ledger: Ledger, bench: Bench) -> Keeping:
-    return Keeping(ledger, limiter_of(bench).learned, lambda: ["d"])
+def keeping(ledger: Ledger, bench: Bench) -> LearnedLimitsWriter:
+    return LearnedLimitsWriter(ledger, limiter_of(bench).learned, lambda: ["d"])
 
 
 def written(ledger: Ledger) -> dict[tuple[str, str], LearnedLimit]:
@@ -106,7 +106,7 @@ def test_without_the_broker_the_ledger_stays_as_it_is(ledger: Ledger, bench: Ben
     limiter_of(bench).learned.note_stated("d", PerMinute(requests=50))
     keeping(ledger, bench).tick()
     away = Limiter(redis.Redis.from_url("unix:///nobody/listens"), "p", LEASE)
-    Keeping(ledger, away.learned, lambda: ["d"]).tick()
+    LearnedLimitsWriter(ledger, away.learned, lambda: ["d"]).tick()
     away.learned.remember("d", written(ledger).values(), 0)
     assert written(ledger)["requests_per_minute", "told"].rate == 50
 

@@ -12,9 +12,9 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.router.item import Tier
 from tierqueue.router.lifecycle import Wait
 from tierqueue.workers.limits import forgotten
-from tierqueue.workers.limits.bounds import Bounds, Spent, Want
+from tierqueue.workers.limits.bounds import Bounds, CallUsage, SlotRequest
 from tierqueue.workers.limits.limiter import Limiter
-from tierqueue.workers.limits.rates import Shared
+from tierqueue.workers.limits.rates import SharedRates
 from tierqueue.workers.limits.stated import StatedLimits
 
 
@@ -33,19 +33,19 @@ def limiter_of(bench: Bench) -> Limiter:
     return bench.limiter
 
 
-def account(**limits: int) -> Shared:
-    return Shared(kind="account", name="one", deployments={}, call=60.0, **limits)
+def account(**limits: int) -> SharedRates:
+    return SharedRates(kind="account", name="one", deployments={}, call=60.0, **limits)
 
 
-def budget(name: str = "acme", **limits: int) -> Shared:
-    return Shared(kind="budget", name=name, deployments={}, call=60.0, **limits)
+def budget(name: str = "acme", **limits: int) -> SharedRates:
+    return SharedRates(kind="budget", name=name, deployments={}, call=60.0, **limits)
 
 
-def calls(number: int, tokens: int = 10, output: int = 0) -> list[Want]:
-    return [Want(f"c{next(names)}", tokens, output) for _ in range(number)]
+def calls(number: int, tokens: int = 10, output: int = 0) -> list[SlotRequest]:
+    return [SlotRequest(f"c{next(names)}", tokens, output) for _ in range(number)]
 
 
-def of(deployment: str, *shared: Shared, per_minute: int | None = None) -> Bounds:
+def of(deployment: str, *shared: SharedRates, per_minute: int | None = None) -> Bounds:
     return Bounds(
         deployment=deployment,
         tier="frontier",
@@ -100,12 +100,14 @@ def test_what_a_call_did_not_use_is_given_back_to_all_of_them(bench: Bench) -> N
 def test_what_was_not_sent_counts_nowhere(bench: Bench) -> None:
     within, wanted = of("a", account(requests_per_minute=2, requests_per_day=2)), calls(2)
     grant = bench.grant(within, *wanted)
-    bench.limiter.release_ended(of("a"), [Spent(slot, sent=False) for slot in grant.slots(wanted)])
+    bench.limiter.release_ended(
+        of("a"), [CallUsage(slot, sent=False) for slot in grant.slots(wanted)]
+    )
     assert len(bench.grant(within, *calls(2)).granted) == 2
 
 
 def test_a_call_of_another_deployment_may_take_longer(bench: Bench) -> None:
-    shared = Shared(
+    shared = SharedRates(
         kind="account", name="slow", deployments={}, call=600.0, output_tokens_per_minute=100
     )
     slow, quick = replace(of("a", shared), call=600.0), of("b", shared)
@@ -153,8 +155,8 @@ def test_where_nothing_of_the_deployment_is_counted_its_budget_is(bench: Bench) 
     assert len(bench.grant(within, *calls(1, 50)).granted) == 1
 
 
-def a_scope(kind: str, **limits: int) -> Shared:
-    return Shared(
+def a_scope(kind: str, **limits: int) -> SharedRates:
+    return SharedRates(
         kind="account" if kind == "account" else "budget",
         name="acme",
         deployments={WORKER.deployment: Tier(WORKER.tier)},

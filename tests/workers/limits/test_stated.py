@@ -5,7 +5,7 @@ import pytest
 from tierqueue.router.errors import SpendingRefused
 from tierqueue.router.policy.policy import parse_policy
 from tierqueue.workers.limits.bounds import bounds_of
-from tierqueue.workers.limits.rates import Chosen, of_budget
+from tierqueue.workers.limits.rates import OperatorLimits, of_budget
 from tierqueue.workers.limits.stated import StatedLimits
 
 POLICY = parse_policy(
@@ -31,9 +31,9 @@ BEST = POLICY.deployments["best"]
 def test_they_are_asked_for_once_a_second() -> None:
     clock, asked = [0.0], []
 
-    def read() -> Chosen:
+    def read() -> OperatorLimits:
         asked.append(clock[0])
-        return Chosen({"best": {"in_flight": len(asked)}})
+        return OperatorLimits({"best": {"in_flight": len(asked)}})
 
     limits = StatedLimits(read, lambda: clock[0])
     for now in (0.0, 0.9, 1.0, 1.9, 2.1):
@@ -44,7 +44,7 @@ def test_they_are_asked_for_once_a_second() -> None:
 
 
 def test_without_an_answer_nothing_is_spent() -> None:
-    def read() -> Chosen:
+    def read() -> OperatorLimits:
         raise OSError
 
     with pytest.raises(SpendingRefused, match="OSError"):
@@ -61,6 +61,6 @@ def test_what_is_set_takes_the_place_of_what_the_policy_states() -> None:
 def test_what_the_policy_limits_too_was_always_counted() -> None:
     budgets = ("acme", "other")
     keys = [f"budget:{name}" for name in budgets]
-    chosen = Chosen({key: {"in_flight": 2} for key in keys}, dict.fromkeys(keys, 7))
+    chosen = OperatorLimits({key: {"in_flight": 2} for key in keys}, dict.fromkeys(keys, 7))
     found = [of_budget(POLICY, BEST, name, chosen) for name in budgets]
     assert [(one.in_flight, one.since) for (one,) in found] == [(2, 0), (2, 7)]

@@ -28,8 +28,8 @@ from tierqueue.router.outcome import (
 from tierqueue.workers.engines.engine import Call
 from tierqueue.workers.engines.engine_time import Clock, EngineTime, OutOfEngineTime
 from tierqueue.workers.engines.http import bills, finishes, rate_limits, refusals, streams, wire
-from tierqueue.workers.engines.http.refusals import Refusal
-from tierqueue.workers.engines.http.wire import Sending, Unreadable
+from tierqueue.workers.engines.http.refusals import ProviderRefusal
+from tierqueue.workers.engines.http.wire import SendState, Unreadable
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ _NOTHING_TAKEN = ("unreachable", "engine_dead", "too_late")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class ApiAnswer:
     """A reply as read from the wire, without its bill; ``finish`` is a meaning of ``finishes``."""
 
     text: str
@@ -82,7 +82,7 @@ class ApiEngine(ABC):
         """The body of a 200 that came as a stream of events. Raises ``Unreadable``."""
 
     @abstractmethod
-    def _read(self, body: Mapping[str, Any]) -> Answer:
+    def _read(self, body: Mapping[str, Any]) -> ApiAnswer:
         """The answer in the body of a 200."""
 
     @abstractmethod
@@ -121,7 +121,7 @@ class ApiEngine(ABC):
             return Unavailable(kind="engine_dead", message=message)
         if call.flex and self._no_flex:
             return FlexRefused(lasting=True)
-        sending = Sending(by=call.send_by)
+        sending = SendState(by=call.send_by)
         token = wire.SENDING.set(sending)
         began, mark = self._clock(), self._time.enter()
         try:
@@ -224,7 +224,7 @@ class ApiEngine(ABC):
             without=tuple(sorted(self._without)),
         )
 
-    def _refused(self, call: Call, refusal: Refusal, response: httpx2.Response) -> Reply:
+    def _refused(self, call: Call, refusal: ProviderRefusal, response: httpx2.Response) -> Reply:
         """The outcome of an error, the same whether an HTTP status or a 200 brought it."""
         status = refusal.status
         message = f"{self._deployment}: {', '.join([f'HTTP {status}', *refusal.words])}"
@@ -270,7 +270,7 @@ class ApiEngine(ABC):
         except Unreadable:
             return Usage()
 
-    def _without_reply(self, call: Call, sending: Sending, error: Exception) -> Reply:
+    def _without_reply(self, call: Call, sending: SendState, error: Exception) -> Reply:
         if sending.late:
             log.warning("engine_call_too_late", deployment=self._deployment, item=call.item)
             return Interrupted(kind="too_late")

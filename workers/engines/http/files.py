@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import httpx2
 
-from tierqueue.workers.engines.batches import Line, Output
+from tierqueue.workers.engines.batches import BatchOutput, ResultLine
 from tierqueue.workers.engines.http import wire
 
 MOST_BYTES = 2 << 30
@@ -46,8 +46,8 @@ async def elsewhere(response: httpx2.Response, seconds: float) -> httpx2.Respons
 async def read(
     names: Sequence[str],
     content: Callable[[str], Awaitable[httpx2.Response]],
-    line_of: Callable[[bytes], Line | None],
-) -> Output:
+    line_of: Callable[[bytes], ResultLine | None],
+) -> BatchOutput:
     """Every line of these files, of up to ``MOST_BYTES`` each: ``content`` is asked for a file, and
     ``line_of`` for a line of it (``None``: it cannot be read). Simulated is what any of them is.
     """
@@ -56,7 +56,7 @@ async def read(
         contents = [await content(name) for name in names]
     finally:
         wire.MOST.reset(token)
-    found: list[Line] = []
+    found: list[ResultLine] = []
     broken, simulated = 0, False
     for response in contents:
         simulated = simulated or wire.simulated(response)
@@ -65,4 +65,4 @@ async def read(
                 line = line_of(text)
                 broken += line is None
                 found += [] if line is None else [line]
-    return Output(found, broken, simulated)
+    return BatchOutput(found, broken, simulated)

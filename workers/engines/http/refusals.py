@@ -16,7 +16,7 @@ import httpx2
 from tierqueue.router.outcome import Dimension, FlexRefused, Trouble
 from tierqueue.workers.engines.engine import Call
 from tierqueue.workers.engines.http import rate_limits, vendor_codes, vendor_phrases, wire
-from tierqueue.workers.engines.http.token_limits import TooLarge, too_large
+from tierqueue.workers.engines.http.token_limits import OversizedRequest, too_large
 from tierqueue.workers.engines.http.wire import Unreadable
 
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
@@ -24,7 +24,7 @@ _MOST_READ = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
+class ProviderRefusal:
     """An error in place of an answer.
 
     ``status`` is the HTTP status, or the one that the error inside a 200 names. ``words`` are its
@@ -39,7 +39,7 @@ class Refusal:
     words: tuple[str, ...] = ()
     own: bool = False
     too_long: bool = False
-    too_large: TooLarge | None = None
+    too_large: OversizedRequest | None = None
     withheld: bool = False
     after: float | None = None
     begun: bool = False
@@ -47,7 +47,7 @@ class Refusal:
     over: Dimension | None = None
 
 
-def read(response: httpx2.Response, call: Call) -> Refusal | None:
+def read(response: httpx2.Response, call: Call) -> ProviderRefusal | None:
     """The error that the ``response`` to a ``call`` is; ``None`` for a 200 without one.
 
     Raises ``Unreadable`` for a 200 whose body is no JSON object or whose error names no code.
@@ -61,7 +61,7 @@ def read(response: httpx2.Response, call: Call) -> Refusal | None:
     return _refusal(response.status_code, error, response.headers, call)
 
 
-def trouble(refusal: Refusal) -> Trouble | None:
+def trouble(refusal: ProviderRefusal) -> Trouble | None:
     """What an error says of the deployment; ``None`` where it speaks of the request alone."""
     status = refusal.status
     known = {word.lower() for word in refusal.words}
@@ -81,7 +81,7 @@ def trouble(refusal: Refusal) -> Trouble | None:
     return "outage" if status >= 500 and not refusal.too_long else None
 
 
-def of_flex(refusal: Refusal, response: httpx2.Response, call: Call) -> FlexRefused | None:
+def of_flex(refusal: ProviderRefusal, response: httpx2.Response, call: Call) -> FlexRefused | None:
     """What an error says of the flex tier that was asked; ``None`` where it is about another thing.
 
     OpenAI and Azure say 429 for want of capacity, as for a rate, with other words; Google says 503
@@ -111,7 +111,7 @@ def names(parameter: str, response: httpx2.Response, call: Call) -> bool:
     return parameter.encode() in said and not quoted
 
 
-def _inside(body: Mapping[str, Any], headers: httpx2.Headers, call: Call) -> Refusal | None:
+def _inside(body: Mapping[str, Any], headers: httpx2.Headers, call: Call) -> ProviderRefusal | None:
     nothing_else = not body.get("choices") and not body.get("content")
     error, begun = _minimax(body) or _error(body, alone=nothing_else), False
     if error is None:
@@ -173,7 +173,7 @@ def _refusal(
     call: Call,
     *,
     begun: bool = False,
-) -> Refusal:
+) -> ProviderRefusal:
     error, own = error or {}, error is not None
     words = tuple(dict.fromkeys(_words(error)))
     known = {word.lower() for word in words}
@@ -194,7 +194,7 @@ def _refusal(
     large = None
     if not too_long and vendor_codes.NO_QUOTA.isdisjoint(known):
         large = too_large(status, words, messages, error.get("details"), headers, call)
-    return Refusal(
+    return ProviderRefusal(
         status=status,
         words=words,
         own=own,

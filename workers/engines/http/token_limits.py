@@ -50,7 +50,7 @@ English has on average, and more than any language."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TooLarge:
+class OversizedRequest:
     """What one request asks for and what the account may at once, in tokens; ``None``: not told."""
 
     asked: int | None = None
@@ -71,7 +71,7 @@ def too_large(
     details: Any,
     headers: Mapping[str, str],
     call: Call,
-) -> TooLarge | None:
+) -> OversizedRequest | None:
     """Whether the error is of this one request's size, and not of how much is asked by everybody.
 
     Where the error does not say how much was asked, it is if the headers show that the whole limit
@@ -83,9 +83,9 @@ def too_large(
         if found := _REQUESTED.match(message):
             limit, asked = _count(found[1]), _count(found[3])
             if limit is not None and asked is not None and asked > limit:
-                return TooLarge(asked=asked, limit=limit)
+                return OversizedRequest(asked=asked, limit=limit)
     if status == 413:
-        return TooLarge()
+        return OversizedRequest()
     if status != 429:
         return None
     limit, untouched = _google(details), _untouched(headers)
@@ -94,12 +94,12 @@ def too_large(
             limit = _count(found[1])
             if found[2] == "output ":
                 over = limit is not None and call.output_limit > limit
-                return TooLarge(asked=call.output_limit, limit=limit) if over else None
+                return OversizedRequest(asked=call.output_limit, limit=limit) if over else None
     of_tokens = not _TOKEN_CODES.isdisjoint(word.lower() for word in words)
     if limit is None and (of_tokens or any(map(_OF_TOKENS.match, said))):
         limit = untouched
     if limit and (limit == untouched or _fewest(call) > limit):
-        return TooLarge(limit=limit)
+        return OversizedRequest(limit=limit)
     return None
 
 

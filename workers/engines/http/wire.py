@@ -64,7 +64,7 @@ class TooLate(Exception):
 
 
 @dataclass(slots=True)
-class Sending:
+class SendState:
     """Whether any byte of the request can have left: before that, nothing can be billed.
 
     ``late``: it was not let go, since ``by`` (monotonic seconds) had passed.
@@ -75,10 +75,10 @@ class Sending:
     late: bool = False
 
 
-SENDING: ContextVar[Sending] = ContextVar("SENDING")
+SENDING: ContextVar[SendState] = ContextVar("SENDING")
 
 
-class Recorded(Exception):
+class RequestRecorded(Exception):
     """The request was written down and not sent."""
 
 
@@ -86,7 +86,7 @@ RECORDED: ContextVar[list[bytes] | None] = ContextVar("RECORDED", default=None)
 """Where the bodies of requests go that are not to be sent."""
 
 
-class Listener(Protocol):
+class FirstTokenListener(Protocol):
     """Who waits for the first token of a stream."""
 
     def __call__(self, chunk: bytes) -> None:
@@ -96,7 +96,7 @@ class Listener(Protocol):
         """The reply is no stream."""
 
 
-LISTENER: ContextVar[Listener | None] = ContextVar("LISTENER", default=None)
+LISTENER: ContextVar[FirstTokenListener | None] = ContextVar("LISTENER", default=None)
 """Who listens to the reply of the call in this context."""
 
 
@@ -114,7 +114,7 @@ async def _note_begin(event: str, _info: Mapping[str, Any]) -> None:
 async def _mark(request: httpx2.Request) -> None:
     if (into := RECORDED.get()) is not None:
         into.append(request.content)
-        raise Recorded
+        raise RequestRecorded
     request.extensions = {**request.extensions, "trace": _note_begin}
 
 
@@ -122,11 +122,15 @@ class TooLarge(httpx2.ReadError):
     """A reply has more bytes than any answer."""
 
 
-class _Bounded(httpx2.AsyncByteStream):
+class _BoundedStream(httpx2.AsyncByteStream):
     """A reply's bytes, unpacked where it is gzip's, up to a limit."""
 
     def __init__(
-        self, stream: httpx2.AsyncByteStream, most: int, listener: Listener | None, gzip: bool
+        self,
+        stream: httpx2.AsyncByteStream,
+        most: int,
+        listener: FirstTokenListener | None,
+        gzip: bool,
     ) -> None:
         self._stream = _unpacked(stream) if gzip else stream
         self._body = stream
@@ -181,7 +185,7 @@ async def _bound(response: httpx2.Response) -> None:
     elif listener is not None:
         listener.over()
         listener = None
-    response.stream = _Bounded(response.stream, most, listener, packed == "gzip")
+    response.stream = _BoundedStream(response.stream, most, listener, packed == "gzip")
 
 
 def simulated(response: httpx2.Response) -> bool:

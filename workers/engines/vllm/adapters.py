@@ -105,7 +105,7 @@ class Adapters:
         )
 
 
-class Turns:
+class AdapterTurns:
     """At one time only calls of one kind are inside; the kinds come in the order they first asked.
 
     vLLM 0.32 on a CPU answers a call without an adapter by the adapter of its neighbours in the

@@ -24,7 +24,7 @@ from tierqueue.workers.engines.engine import Call
 from tierqueue.workers.engines.engine_load import EngineLoad, Stall
 from tierqueue.workers.engines.engine_time import Clock, EngineTime
 from tierqueue.workers.engines.vllm import endings, images, launch, request, tokens
-from tierqueue.workers.engines.vllm.adapters import Adapters, Turns, placed
+from tierqueue.workers.engines.vllm.adapters import Adapters, AdapterTurns, placed
 from tierqueue.workers.engines.vllm.grammar import Grammar
 
 _log = structlog.get_logger(__name__)
@@ -67,13 +67,13 @@ class VllmEngine:
         self._adapters = Adapters(deployment, adapters or {}, folder)
         self._context_window = context_window
         self._vision = vision
-        self._turns: Turns | None = None
+        self._turns: AdapterTurns | None = None
         self._clock = clock
         self._time = EngineTime(clock)
         self.load = EngineLoad()
         self._stall = Stall(self.load, clock)
         self._hung = False
-        self._launched: launch.Launched | None = None
+        self._launched: launch.RunningEngine | None = None
         self._llm: Any = None
         self._sampling: request.Sampling | None = None
         self._grammar: Grammar | None = None
@@ -106,7 +106,7 @@ class VllmEngine:
             raise
         self._launched = launched
         self._llm = self._launched.llm
-        self._turns = Turns() if self._adapters and launch.on_cpu() else None
+        self._turns = AdapterTurns() if self._adapters and launch.on_cpu() else None
         self._sampling = request.Sampling()
         self._grammar = Grammar(self._llm, self._sampling)
         try:

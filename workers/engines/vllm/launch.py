@@ -32,7 +32,7 @@ WHOLE_ANSWERS = "tierqueue.workers.engines.vllm.whole_answers.WholeAnswers"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Launched:
+class RunningEngine:
     """A running engine: vLLM's own, its core's processes, and who ends them after the worker."""
 
     llm: Any
@@ -72,7 +72,7 @@ def launch(
     more: Callable[[Mapping[str, Any]], Mapping[str, Any]],
     load: EngineLoad,
     suits: Callable[[Any], None],
-) -> Launched:
+) -> RunningEngine:
     """Load the model and start its engine core, whose steps ``load`` is told of.
 
     ``more`` gives the options that follow from the others, once vLLM is there. ``suits`` is given
@@ -116,7 +116,7 @@ def launch(
             f"vLLM did not start for deployment {deployment}, model {model}: "
             + not_started.why(model, options, error)
         ) from error
-    return Launched(llm, cores, watcher)
+    return RunningEngine(llm, cores, watcher)
 
 
 def on_cpu() -> bool:

@@ -15,7 +15,7 @@ def kept_as_they_come(llm: Any) -> None:
     from vllm.v1.engine.detokenizer import IncrementalDetokenizer
     from vllm.v1.engine.logprobs import LogprobsProcessor
 
-    class AsTheyCome(LogprobsProcessor):  # type: ignore[misc]
+    class OneByOne(LogprobsProcessor):  # type: ignore[misc]
         def update_from_output(self, output: Any) -> None:
             if output.new_logprobs is not None:
                 self.logprobs.append(output.new_logprobs)
@@ -35,7 +35,7 @@ def kept_as_they_come(llm: Any) -> None:
         add(asked, *more, **named)
         state = states[asked.request_id]
         if read_at_its_end(state) and state.logprobs_processor.num_logprobs is not None:
-            state.logprobs_processor.__class__ = AsTheyCome
+            state.logprobs_processor.__class__ = OneByOne
             state.logprobs_processor.logprobs = []
 
     def process_outputs(outputs: list[Any], *more: Any, **named: Any) -> Any:

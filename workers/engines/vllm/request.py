@@ -73,7 +73,7 @@ def _checked_once() -> Any:
     """
     from vllm.sampling_params import SamplingParams
 
-    class CheckedOnce(SamplingParams):  # type: ignore[misc]
+    class OnceCheckedParams(SamplingParams):  # type: ignore[misc]
         def _validate_structured_outputs(self, *configuration: Any) -> None:
             asked = self.structured_outputs
             if asked is None or asked._backend is not None:  # noqa: SLF001 - vLLM's own mark
@@ -84,7 +84,7 @@ def _checked_once() -> Any:
                 asked._backend = None  # noqa: SLF001
                 raise
 
-    return CheckedOnce
+    return OnceCheckedParams
 
 
 def prompt_text(tokenizer: Any, call: Call) -> str:

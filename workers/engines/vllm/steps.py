@@ -9,7 +9,7 @@ def listener(load: EngineLoad) -> Any:
     """What vLLM is to tell of each of its steps: a ``stat_loggers`` of one."""
     from vllm.v1.metrics.loggers import AggregateStatLoggerBase
 
-    class Listener(AggregateStatLoggerBase):  # type: ignore[misc]
+    class StepListener(AggregateStatLoggerBase):  # type: ignore[misc]
         def __init__(self, vllm_config: Any, engine_indexes: list[int]) -> None:
             load.most = vllm_config.scheduler_config.max_num_seqs * len(engine_indexes)
 
@@ -27,7 +27,7 @@ def listener(load: EngineLoad) -> Any:
         def log_engine_initialized(self) -> None:
             """Nothing to say."""
 
-    return Listener
+    return StepListener
 
 
 def alone(llm: Any, one: Any) -> None:

@@ -24,7 +24,7 @@ class WholeAnswers(Scheduler):  # type: ignore[misc]
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
-        self._held: dict[str, Held] = {}
+        self._held: dict[str, PendingOutputs] = {}
 
     def update_from_output(self, *given: Any, **named: Any) -> Any:
         """What the step brought, less what is held."""
@@ -46,7 +46,9 @@ class WholeAnswers(Scheduler):  # type: ignore[misc]
             request = self.requests.get(output.request_id)
             if request is None or not end_alone_is_asked(request.sampling_params):
                 return output
-            held = self._held[output.request_id] = Held(request.sampling_params.num_logprobs)
+            held = self._held[output.request_id] = PendingOutputs(
+                request.sampling_params.num_logprobs
+            )
         if held.takes(output):
             return None
         del self._held[output.request_id]
@@ -60,7 +62,7 @@ def end_alone_is_asked(sampling: Any) -> bool:
     return bool(sampling.output_kind is RequestOutputKind.FINAL_ONLY)
 
 
-class Held:
+class PendingOutputs:
     """The outputs of one call that were not told yet. ``alternatives``: how many of a token were
     asked for, ``None`` for no probabilities.
     """

@@ -7,18 +7,18 @@ import json
 import httpx2
 import pytest
 
-from tierqueue.workers.engines.batches import Line, Output
+from tierqueue.workers.engines.batches import BatchOutput, ResultLine
 from tierqueue.workers.engines.http import files, wire
 
 
-def _line(text: bytes) -> Line | None:
+def _line(text: bytes) -> ResultLine | None:
     try:
-        return Line(key=json.loads(text)["key"], status=200, body={})
+        return ResultLine(key=json.loads(text)["key"], status=200, body={})
     except ValueError:
         return None
 
 
-def read(*responses: httpx2.Response) -> Output:
+def read(*responses: httpx2.Response) -> BatchOutput:
     """What these files say, one after the other."""
     by_name = {str(number): response for number, response in enumerate(responses)}
 

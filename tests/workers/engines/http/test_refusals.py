@@ -18,13 +18,13 @@ from tierqueue.router.outcome import (
     Usage,
 )
 from tierqueue.workers.engines.http import refusals
-from tierqueue.workers.engines.http.refusals import Refusal
+from tierqueue.workers.engines.http.refusals import ProviderRefusal
 
 EMPTY = {"id": None, "choices": None, "content": None, "model": None, "usage": None}
 """What a gateway sends around an error: OpenRouter has all fields, and null in each."""
 
 
-def refused(response: httpx2.Response) -> Refusal | None:
+def refused(response: httpx2.Response) -> ProviderRefusal | None:
     return refusals.read(response, a_call("m"))
 
 

@@ -12,7 +12,7 @@ from tests.workers.engines.engine_calls import a_call, a_sandbox, replies
 from tierqueue.router.outcome import Failed, Throttled
 from tierqueue.workers.engines.engine import Call
 from tierqueue.workers.engines.http import refusals
-from tierqueue.workers.engines.http.token_limits import TooLarge
+from tierqueue.workers.engines.http.token_limits import OversizedRequest
 
 LONG = a_call("m", "word and word " * 20_000, output_limit=9_000)
 """280 kB: no fewer than 29,000 tokens, and about 60,000."""
@@ -82,32 +82,37 @@ def whole(names: str, limit: int, left: int) -> dict[str, str]:
 INPUT = "anthropic-ratelimit-input-tokens-{}"
 TOKENS = "x-ratelimit-{}-tokens"
 
-OWN: dict[str, tuple[int, Any, dict[str, str], TooLarge]] = {
-    "OpenAI": (429, limited(OPENAI), {}, TooLarge(asked=30601, limit=30000)),
-    "Groq": (413, limited(GROQ), {}, TooLarge(asked=12328, limit=6000)),
+OWN: dict[str, tuple[int, Any, dict[str, str], OversizedRequest]] = {
+    "OpenAI": (429, limited(OPENAI), {}, OversizedRequest(asked=30601, limit=30000)),
+    "Groq": (413, limited(GROQ), {}, OversizedRequest(asked=12328, limit=6000)),
     "OpenRouter": (
         429,
         {"code": 429, "message": "Provider returned error", "metadata": {"raw": OPENAI}},
         {},
-        TooLarge(asked=30601, limit=30000),
+        OversizedRequest(asked=30601, limit=30000),
     ),
-    "Anthropic, by its size": (429, by_anthropic(ANTHROPIC), {}, TooLarge(limit=20000)),
-    "Anthropic in newer words": (429, by_anthropic(NEWER), {}, TooLarge(limit=20000)),
-    "Anthropic's output": (429, by_anthropic(OUTPUT), {}, TooLarge(asked=9000, limit=8000)),
+    "Anthropic, by its size": (429, by_anthropic(ANTHROPIC), {}, OversizedRequest(limit=20000)),
+    "Anthropic in newer words": (429, by_anthropic(NEWER), {}, OversizedRequest(limit=20000)),
+    "Anthropic's output": (429, by_anthropic(OUTPUT), {}, OversizedRequest(asked=9000, limit=8000)),
     "Anthropic, of bytes": (
         413,
         {"type": "request_too_large", "message": "Request exceeds the maximum size"},
         {},
-        TooLarge(),
+        OversizedRequest(),
     ),
-    "Azure": (429, {"code": "429", "message": AZURE}, whole(TOKENS, 500, 500), TooLarge(limit=500)),
+    "Azure": (
+        429,
+        {"code": "429", "message": AZURE},
+        whole(TOKENS, 500, 500),
+        OversizedRequest(limit=500),
+    ),
     "Cerebras": (
         429,
         CEREBRAS,
         whole(f"{TOKENS}-minute", 30000, 30000),
-        TooLarge(limit=30000),
+        OversizedRequest(limit=30000),
     ),
-    "Gemini": (429, GEMINI, {}, TooLarge(limit=25000)),
+    "Gemini": (429, GEMINI, {}, OversizedRequest(limit=25000)),
 }
 
 
@@ -133,7 +138,7 @@ def test_a_request_above_the_accounts_limit_ends_by_itself_with_both_figures(
 
 def test_anthropic_shows_by_its_headers_that_the_whole_minute_was_left() -> None:
     short = a_call("m", "twenty thousand tokens, as if")
-    for left, expected in ((20_000, TooLarge(limit=20_000)), (19_000, None)):
+    for left, expected in ((20_000, OversizedRequest(limit=20_000)), (19_000, None)):
         headers = whole(INPUT, 20_000, left)
         body = {"type": "error", "error": by_anthropic(ANTHROPIC)}
         refusal = refusals.read(httpx2.Response(429, json=body, headers=headers), short)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tierqueue.router.errors import Misconfigured
-from tierqueue.workers.engines.vllm.adapters import Adapters, Turns
+from tierqueue.workers.engines.vllm.adapters import Adapters, AdapterTurns
 
 
 def folder(path: Path, **settings: object) -> str:
@@ -63,7 +63,9 @@ def test_the_engine_is_made_for_the_widest_and_for_all_of_them(tmp_path: Path) -
     assert one.lora_int_id != two.lora_int_id
 
 
-async def stays(turns: Turns, kind: str | None, end: asyncio.Event, inside: list[str]) -> None:
+async def stays(
+    turns: AdapterTurns, kind: str | None, end: asyncio.Event, inside: list[str]
+) -> None:
     async with turns.of(kind):
         inside.append(str(kind))
         await end.wait()
@@ -77,7 +79,7 @@ async def settled() -> None:
 
 def test_kinds_take_turns_in_the_order_in_which_they_asked() -> None:
     async def lived() -> None:
-        turns, inside = Turns(), list[str]()
+        turns, inside = AdapterTurns(), list[str]()
         ends = [asyncio.Event() for _ in range(3)]
         a, b, c = ends
         async with asyncio.TaskGroup() as group:
@@ -99,7 +101,7 @@ def test_kinds_take_turns_in_the_order_in_which_they_asked() -> None:
 
 def test_who_is_cancelled_while_waiting_or_inside_holds_up_nobody() -> None:
     async def lived() -> None:
-        turns, inside = Turns(), list[str]()
+        turns, inside = AdapterTurns(), list[str]()
         never, last = asyncio.Event(), asyncio.Event()
         first = asyncio.create_task(stays(turns, "a", never, inside))
         waits = asyncio.create_task(stays(turns, "b", never, inside))
@@ -119,7 +121,7 @@ def test_who_is_cancelled_while_waiting_or_inside_holds_up_nobody() -> None:
 
 def test_who_is_cancelled_as_its_turn_comes_gives_it_on() -> None:
     async def lived() -> None:
-        turns, inside = Turns(), list[str]()
+        turns, inside = AdapterTurns(), list[str]()
         first, never = asyncio.Event(), asyncio.Event()
         one = asyncio.create_task(stays(turns, "a", first, inside))
         waits = asyncio.create_task(stays(turns, "b", never, inside))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import redis
 
 from tierqueue.router.lifecycle import LIMITS, Wait
-from tierqueue.workers.limits.bounds import RATE_FORGOTTEN, Bounds, Grant, Spent, Want
+from tierqueue.workers.limits.bounds import RATE_FORGOTTEN, Bounds, CallUsage, Grant, SlotRequest
 from tierqueue.workers.limits.limiter import CHECK_AGAIN_SECONDS, LONGEST, Limiter
 from tierqueue.workers.limits.scripts import Scripts
 
@@ -40,7 +40,7 @@ class TwinLimiter:
         self._windows: dict[str, _Window] = {}
         self._slots: dict[tuple[str, str], dict[str, int]] = {}
 
-    def grant(self, bounds: Bounds, wanted: Sequence[Want]) -> Grant:
+    def grant(self, bounds: Bounds, wanted: Sequence[SlotRequest]) -> Grant:
         now = self._now()
         never = tuple(want.id for want in wanted if not bounds.holds(want))
         wanted = [want for want in wanted if bounds.holds(want)]
@@ -51,7 +51,7 @@ class TwinLimiter:
             (self._living("tier", bounds.tier, now), bounds.tier_in_flight),
         ]
         leaves = [min(slots.values(), default=math.inf) - now for slots, _ in crowds]
-        granted: list[Want] = []
+        granted: list[SlotRequest] = []
         waits: dict[Wait, float] = {}
         for want in wanted:
             cost = (1, want.tokens, want.input, want.output, 1)
@@ -82,7 +82,7 @@ class TwinLimiter:
             at=now,
         )
 
-    def release_ended(self, bounds: Bounds, ended: Sequence[Spent]) -> bool:
+    def release_ended(self, bounds: Bounds, ended: Sequence[CallUsage]) -> bool:
         now, call = self._now(), round(bounds.call * SECOND)
         window = self._window(bounds.deployment, now)
         for slot, used, left, refused, over, _ in ended:
@@ -119,7 +119,9 @@ class TwinLimiter:
     def _index(self, at: int) -> int:
         return math.ceil(at / (self._minute / 240))
 
-    def _enter(self, window: _Window, granted: Sequence[Want], call: float, now: int) -> None:
+    def _enter(
+        self, window: _Window, granted: Sequence[SlotRequest], call: float, now: int
+    ) -> None:
         ends = now + self._travel + self._minute
         for want in granted:
             window.put("p", self._index(ends), 1, want.input, 0)
@@ -163,7 +165,7 @@ class TwinLimiter:
         return slots
 
 
-def granted(limiter: Limiter | TwinLimiter, bounds: Bounds, wanted: Sequence[Want]) -> Grant:
+def granted(limiter: Limiter | TwinLimiter, bounds: Bounds, wanted: Sequence[SlotRequest]) -> Grant:
     """What a worker is granted whose ledger knows of no call that Redis forgot."""
     grant = limiter.grant(bounds, wanted)
     if grant.forgotten and isinstance(limiter, Limiter):
@@ -194,14 +196,18 @@ class Bench:
         self.now += round(seconds * SECOND)
         self.turn(self.now)
 
-    def grant(self, bounds: Bounds, *wanted: Want) -> Grant:
+    def grant(self, bounds: Bounds, *wanted: SlotRequest) -> Grant:
         return granted(self.limiter, bounds, wanted)
 
     def ended(
-        self, bounds: Bounds, grant: Grant, wanted: Sequence[Want], used: tuple[int, int] | None
+        self,
+        bounds: Bounds,
+        grant: Grant,
+        wanted: Sequence[SlotRequest],
+        used: tuple[int, int] | None,
     ) -> None:
         """What was granted of those ``wanted`` has ended, each having used so much."""
-        self.limiter.release_ended(bounds, [Spent(slot, used) for slot in grant.slots(wanted)])
+        self.limiter.release_ended(bounds, [CallUsage(slot, used) for slot in grant.slots(wanted)])
 
 
 def on_redis(client: redis.Redis, kind: type[Limiter] = Limiter) -> Bench:

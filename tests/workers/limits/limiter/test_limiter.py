@@ -25,7 +25,7 @@ from tests.workers.limits.limiter.limiter_twin import (
     on_redis,
 )
 from tierqueue.router.errors import InvalidPolicy, SpendingRefused
-from tierqueue.workers.limits.bounds import Bounds, Spent, Want
+from tierqueue.workers.limits.bounds import Bounds, CallUsage, SlotRequest
 from tierqueue.workers.limits.limiter import Limiter
 
 names = itertools.count()
@@ -57,8 +57,8 @@ def bounds(**numbers: Any) -> Bounds:
     return Bounds(**{"deployment": "d", "tier": "frontier", **numbers})
 
 
-def calls(n: int, tokens: int = 0) -> list[Want]:
-    return [Want(f"call-{next(names)}", tokens) for _ in range(n)]
+def calls(n: int, tokens: int = 0) -> list[SlotRequest]:
+    return [SlotRequest(f"call-{next(names)}", tokens) for _ in range(n)]
 
 
 def most_in_a_window(times: list[tuple[int, int]], seconds: float) -> int:
@@ -138,7 +138,7 @@ def test_no_sliding_minute_passes_the_limit_whenever_calls_are_asked_for_arrive_
     soonest = 0.0
     for gap, costs, travel in steps:
         bench.later(soonest if gap is None else gap / SECOND)
-        wanted = [Want(f"call-{next(names)}", cost, cost // 2) for cost in costs]
+        wanted = [SlotRequest(f"call-{next(names)}", cost, cost // 2) for cost in costs]
         grant = bench.grant(stated, *wanted)
         soonest = grant.retry_after
         count = len(grant.granted)
@@ -147,7 +147,7 @@ def test_no_sliding_minute_passes_the_limit_whenever_calls_are_asked_for_arrive_
             bench.later(travel / SECOND)
             used = [(slot.input // 2, slot.output // 2) for slot in grant.slots(wanted)]
             pairs = zip(grant.slots(wanted), used, strict=True)
-            bench.limiter.release_ended(stated, [Spent(slot, tokens) for slot, tokens in pairs])
+            bench.limiter.release_ended(stated, [CallUsage(slot, tokens) for slot, tokens in pairs])
             arrivals += [(arrived, sum(both)) for both in used]
         else:  # nobody hears of them again
             arrivals += [(bench.now + travel, want.tokens) for want in wanted[:count]]
@@ -178,7 +178,7 @@ def test_the_script_and_its_twin_decide_alike(
     benches = on_redis(client), in_memory()
     soonest = 0.0
     for gap, costs, travel in steps:
-        wanted = [Want(f"call-{next(names)}", cost, cost // 2) for cost in costs]
+        wanted = [SlotRequest(f"call-{next(names)}", cost, cost // 2) for cost in costs]
         for bench in benches:
             bench.later(soonest if gap is None else gap / SECOND)
         lua, twin = (bench.grant(stated, *wanted) for bench in benches)
@@ -190,7 +190,7 @@ def test_the_script_and_its_twin_decide_alike(
                 bench.limiter.renew("d", "frontier", grant.granted[::2])
             else:
                 slots = grant.slots(wanted)[::2]
-                bench.limiter.release_ended(stated, [Spent(slot, (1, 2)) for slot in slots])
+                bench.limiter.release_ended(stated, [CallUsage(slot, (1, 2)) for slot in slots])
 
 
 def test_a_big_item_is_not_overtaken_by_small_ones_behind_it(bench: Bench) -> None:
@@ -285,7 +285,7 @@ def test_bounds_that_let_nothing_through_are_refused(wrong: dict[str, int]) -> N
 
 def test_a_call_cannot_give_tokens_back_by_wanting_less_than_none() -> None:
     with pytest.raises(ValueError, match="-1 tokens"):
-        Want("call", -1)
+        SlotRequest("call", -1)
 
 
 def test_after_a_flush_nothing_is_granted_at_once_and_renewal_brings_the_slots_back(

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from tests.workers.limits.limiter.limiter_twin import LEASE, granted
-from tierqueue.workers.limits.bounds import RATE_FORGOTTEN, Bounds, Want
+from tierqueue.workers.limits.bounds import RATE_FORGOTTEN, Bounds, SlotRequest
 from tierqueue.workers.limits.limiter import Limiter
 
 names = itertools.count()
@@ -25,8 +25,8 @@ def _bounds(**numbers: Any) -> Bounds:
     return Bounds(**{"deployment": "d", "tier": "frontier", **numbers})
 
 
-def _calls(n: int) -> list[Want]:
-    return [Want(f"call-{next(names)}", 0) for _ in range(n)]
+def _calls(n: int) -> list[SlotRequest]:
+    return [SlotRequest(f"call-{next(names)}", 0) for _ in range(n)]
 
 
 _OF_ANOTHER_TYPE: dict[str, Callable[[redis.Redis, str], object]] = {

@@ -7,7 +7,7 @@ import redis
 
 from tests.workers.limits.limiter.limiter_twin import LEASE, Bench, in_memory, on_redis
 from tests.workers.limits.limiter.test_limiter import bounds, calls
-from tierqueue.workers.limits.bounds import Spent, Want
+from tierqueue.workers.limits.bounds import CallUsage, SlotRequest
 from tierqueue.workers.limits.limiter import CHECK_AGAIN_SECONDS, Limiter
 
 
@@ -36,10 +36,10 @@ def test_a_call_counts_from_when_its_end_was_seen_and_not_from_when_it_was_told(
     bench: Bench,
 ) -> None:
     stated = bounds(requests_per_minute=2, tokens_per_minute=100)
-    wanted = [Want("one", 50, 25), Want("two", 50, 25)]
+    wanted = [SlotRequest("one", 50, 25), SlotRequest("two", 50, 25)]
     slots = bench.grant(stated, *wanted).slots(wanted)
     bench.later(4)
-    ended = [Spent(slot, (25, 25), over=slot.asked + 1) for slot in slots]
+    ended = [CallUsage(slot, (25, 25), over=slot.asked + 1) for slot in slots]
     bench.limiter.release_ended(stated, ended)
     bench.later(56.9)
     assert bench.grant(stated, *calls(1, 1)).granted == ()
@@ -49,7 +49,7 @@ def test_a_call_counts_from_when_its_end_was_seen_and_not_from_when_it_was_told(
 
 def test_what_a_call_did_not_use_of_its_bound_is_free_at_once(bench: Bench) -> None:
     stated = bounds(tokens_per_minute=1_000)
-    first, second = [Want("first", 900, 500)], [Want("second", 900, 500)]
+    first, second = [SlotRequest("first", 900, 500)], [SlotRequest("second", 900, 500)]
     grant = bench.grant(stated, *first)
     assert bench.grant(stated, *second).full == ("tokens_per_minute",)
     bench.ended(stated, grant, first, (60, 40))
@@ -59,7 +59,7 @@ def test_what_a_call_did_not_use_of_its_bound_is_free_at_once(bench: Bench) -> N
 
 def test_who_waits_for_tokens_of_calls_granted_just_now_looks_again_soon(bench: Bench) -> None:
     stated = bounds(tokens_per_minute=1_000)
-    grant = bench.grant(stated, Want("first", 900, 500), Want("second", 900, 500))
+    grant = bench.grant(stated, SlotRequest("first", 900, 500), SlotRequest("second", 900, 500))
     assert (len(grant.granted), grant.retry_after) == (1, CHECK_AGAIN_SECONDS)
 
 
@@ -68,7 +68,7 @@ def test_a_bound_comes_back_once_and_never_where_the_end_is_not_known(
     bench: Bench, used: tuple[int, int] | None
 ) -> None:
     stated = bounds(tokens_per_minute=1_000)
-    one, other = [Want("one", 400, 200)], [Want("other", 400, 200)]
+    one, other = [SlotRequest("one", 400, 200)], [SlotRequest("other", 400, 200)]
     grant = bench.grant(stated, *one)
     bench.grant(stated, *other)
     for _ in range(2):
@@ -94,17 +94,19 @@ def test_what_was_never_sent_counts_nowhere(client: redis.Redis) -> None:
     [want] = calls(1)
     grant = bench.grant(stated, want)
     assert bench.grant(stated, *calls(1)).granted == ()
-    bench.limiter.release_ended(stated, [Spent(slot, sent=False) for slot in grant.slots([want])])
+    bench.limiter.release_ended(
+        stated, [CallUsage(slot, sent=False) for slot in grant.slots([want])]
+    )
     assert bench.grant(stated, *calls(1)).granted
 
 
 def test_input_and_output_are_bounded_each_by_itself(bench: Bench) -> None:
     stated = bounds(input_tokens_per_minute=1_000, output_tokens_per_minute=100)
-    assert bench.grant(stated, Want("a", 560, 60)).granted
-    assert bench.grant(stated, Want("b", 90, 50)).full == ("output_tokens_per_minute",)
-    assert bench.grant(stated, Want("c", 540, 10)).full == ("input_tokens_per_minute",)
-    assert bench.grant(stated, Want("d", 500, 10)).granted == ("d",)
-    assert bench.grant(stated, Want("e", 1_200, 1)).never == ("e",)
+    assert bench.grant(stated, SlotRequest("a", 560, 60)).granted
+    assert bench.grant(stated, SlotRequest("b", 90, 50)).full == ("output_tokens_per_minute",)
+    assert bench.grant(stated, SlotRequest("c", 540, 10)).full == ("input_tokens_per_minute",)
+    assert bench.grant(stated, SlotRequest("d", 500, 10)).granted == ("d",)
+    assert bench.grant(stated, SlotRequest("e", 1_200, 1)).never == ("e",)
 
 
 def test_the_requests_of_a_day_last_for_a_day(client: redis.Redis) -> None:

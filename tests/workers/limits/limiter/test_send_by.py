@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import redis
 
-from tierqueue.workers.limits.bounds import Bounds, Want
+from tierqueue.workers.limits.bounds import Bounds, SlotRequest
 from tierqueue.workers.limits.limiter import Limiter
 
 MINUTE = {"requests_per_minute": 600}
@@ -18,7 +18,7 @@ def good_for(valkey_socket: str, lease: float, **stated: Any) -> float:
     with redis.Redis.from_url(valkey_socket) as client:
         limiter = Limiter(client, "send-by", lease)
         before = time.monotonic()
-        grant = limiter.grant(Bounds(deployment="d", tier="gpu", **stated), [Want("a", 1)])
+        grant = limiter.grant(Bounds(deployment="d", tier="gpu", **stated), [SlotRequest("a", 1)])
         passed = time.monotonic() - before
     return grant.send_by - before - passed
 
