@@ -236,7 +236,10 @@ _NAMED = re.compile(
 
 def _said(module: Path) -> Iterator[str]:
     """What a module says to people, with an ``X`` for whatever is filled in."""
-    tree = ast.parse(module.read_text(encoding="utf-8"))
+    text = module.read_text(encoding="utf-8")
+    if not re.search(r"tierqueue[ \"']", text):  # It names no command, then, in one string or two.
+        return
+    tree = ast.parse(text)
     docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         if id(node) in docs and "cli" not in module.parts:

@@ -27,3 +27,16 @@ def tree(root: Path) -> list[Path]:
     files = [Path(name) for name in listed.split("\0") if name and (root / name).is_file()]
     assert Path("pyproject.toml") in files
     return files
+
+
+@pytest.fixture(scope="session")
+def texts(root: Path, tree: list[Path]) -> dict[Path, str]:
+    """What people of the project write: code, pages, records and scripts."""
+    written = {".py", ".md", ".toml", ".lua", ""}
+    return {path: (root / path).read_text("utf-8") for path in tree if path.suffix in written}
+
+
+@pytest.fixture(scope="session")
+def code(texts: dict[Path, str]) -> dict[Path, str]:
+    """The source of every Python file."""
+    return {path: text for path, text in texts.items() if path.suffix == ".py"}

@@ -11,6 +11,12 @@ REGISTRY = re.compile(
     r"ana[c]onda\.|npm[j]s|(?:^|/)simple/[a-z]",
     re.IGNORECASE | re.MULTILINE,
 )
+WORDS = (
+    *("py" + "pi.", "python" + "hosted", "dev" + "pi", "arti" + "factory", "pkg" + ".dev"),
+    *("py" + "torch", "ana" + "conda.", "npm" + "js", "simple/"),
+    *("index-url", "index_url", "find-links", "find_links", "trusted-host", "trusted_host"),
+)
+"""One of these stands in whatever the two patterns find; they are looked for in no time."""
 INDEX = re.compile(
     r"(?:--|^|[\s\"'_])(?:extra[-_]index[-_]url|index[-_]url|find[-_]links|trusted[-_]host)"
     r"[\s=\"':\[]+(?:https?:|file:|/|[a-z0-9-]+\.)",
@@ -20,7 +26,10 @@ INDEX = re.compile(
 
 def names_a_registry(line: str) -> bool:
     """Whether a line holds a package registry's host or an option that points at one."""
-    return bool(REGISTRY.search(line) or INDEX.search(line))
+    folded = line.lower()
+    return any(word in folded for word in WORDS) and bool(
+        REGISTRY.search(line) or INDEX.search(line)
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from tools.reference import markdown
 from tools.reference.reading.modules import ROOT, modules
 
 _STATED = Path(__file__).with_name("broker.toml")
-_OURS = re.compile(r"tierqueue[:-][a-z][a-z:-]*$")
+_OURS = re.compile(r"tierqueue[:-][a-z][a-z:-]*")
 _NO_KEYS = {"tierqueue-loop"}
 """A thread's name."""
 
@@ -39,7 +39,8 @@ def covered(key: str) -> bool:
 def in_code() -> Iterator[str]:
     """Every beginning of a key of ours that stands in the code."""
     for path in modules():
-        for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+        text = (ROOT / path).read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(text if _OURS.search(text) else "")):
             match node:
                 case ast.Constant(value=str(text)) if _OURS.fullmatch(text):
                     if text not in _NO_KEYS:

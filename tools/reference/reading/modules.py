@@ -29,7 +29,10 @@ def modules() -> Iterator[Path]:
 @cache
 def first_line(path: Path) -> str:
     """The first sentence of a module's docstring, or the empty string."""
-    text = ast.get_docstring(ast.parse((ROOT / path).read_text(encoding="utf-8"))) or ""
+    source = (ROOT / path).read_text(encoding="utf-8")
+    # Of a source that begins with its docstring no more is parsed.
+    docstring = re.match(r'""".*?"""', source, re.DOTALL)
+    text = ast.get_docstring(ast.parse(docstring[0] if docstring else source)) or ""
     return re.split(r"(?<=[.?!])\s+(?=[A-Z])", markdown.sentence(text))[0]
 
 
