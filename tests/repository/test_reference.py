@@ -141,6 +141,7 @@ def test_every_metric_is_listed_with_its_labels() -> None:
     assert len({gauge.name for gauge in found}) == len(found) > 10
     assert {gauge.labels for gauge in found} >= {("tier",), ("code", "wrong"), ()}
     assert all(gauge.help for gauge in found)
+    assert {label for gauge in found for label in gauge.labels} == metrics.LABELS.keys()
 
 
 def test_every_module_says_in_its_first_line_what_it_is() -> None:

@@ -9,9 +9,25 @@ from tools.reference.reading.modules import ROOT, modules
 
 _INTRODUCTION = """
 `tierqueue flower` serves `/metrics` for Prometheus: these gauges, of the ledger as it is at that
-moment, and Flower's own (`flower_…`), of the events it heard. Labels are codes, tiers and
-processes; no id, no payload. `/healthz` answers 200 or 503 by the same findings.
+moment, and Flower's own (`flower_…`), of the events it heard. `/healthz` answers 200 or 503 by the
+same findings. Labels are bounded by the policy and by how many processes there are: no id of an
+item or a job, no payload.
 """
+
+LABELS = {
+    "account": "An account of the policy; empty where the limit is another's.",
+    "budget": "A budget with limits of its own; empty where the limit is another's.",
+    "by": "Who answered without a call.",
+    "code": "A finding's code, as `tierqueue health` shows it.",
+    "deployment": "A deployment of the policy; empty where the limit is another's.",
+    "limit": "A limit's name, as the policy has it.",
+    "process": "Kind, host and process id of a process (`gpu@host:123`), which tells processes of"
+    " one machine apart; gone an hour after it was last heard of, or as it ends in order.",
+    "reason": "A code of why items wait or ended.",
+    "tier": "A tier, or `route`: not routed yet.",
+    "wrong": "`1` where somebody is needed, `0` elsewhere.",
+}
+"""What each label says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +66,10 @@ def page() -> str:
             for gauge in sorted(metrics(), key=lambda gauge: gauge.name)
         ),
     )
-    return markdown.page("Metrics", _INTRODUCTION, table)
+    labels = markdown.table(
+        ("label", "what it says"), ((f"`{name}`", text) for name, text in LABELS.items())
+    )
+    return markdown.page("Metrics", _INTRODUCTION, table, "## Labels", labels)
 
 
 def _made(tree: ast.AST) -> Iterator[Metric]:
