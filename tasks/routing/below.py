@@ -179,8 +179,8 @@ def drawn(version: str, item_id: str, share: float) -> bool:
 
 
 def named(answer: Mapping[str, Any]) -> str:
-    """An answer as audits keep it: the names of its fields, and a hash of what they say; of a label
-    alone its hash.
+    """An answer as the column ``surrogate_audits.answer`` has it: the names of its fields, a JSON
+    array in their order, a blank, and the SHA-256 of what they say; of a label alone its hash.
     """
     if answer.keys() == {"label"} and isinstance(answer["label"], str):
         return _hash(answer["label"])
