@@ -22,6 +22,7 @@ from tierqueue.ledger.session import Transaction, unreachable
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import InvalidPolicy, LedgerMismatch, TierqueueError, Unpriced
 from tierqueue.router.item import Tier
+from tierqueue.router.policy.duration import DAY_US
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.pricing import max_rate
 from tierqueue.tasks.app import TierqueueApp
@@ -30,7 +31,7 @@ from tierqueue.tasks.findings import findings, in_order
 from tierqueue.tasks.findings.finding import SILENT_SECONDS, STUCK_SECONDS, Facts, Finding
 from tierqueue.tasks.findings.reviews import SOON_US
 
-WINDOW_US = 86_400_000_000
+WINDOW_US = DAY_US
 """Microseconds for which what died is told, unless somebody acknowledged it sooner."""
 
 _FRESH_SECONDS = 5.0

@@ -17,12 +17,10 @@ from tierqueue.ledger.session import now as database_now
 from tierqueue.operations.health import concurrency_in_force
 from tierqueue.router.condition import Condition
 from tierqueue.router.item import TIERS, Tier
+from tierqueue.router.policy.duration import HOUR_US
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.findings.ceilings import near
 from tierqueue.tasks.findings.finding import alive, loading, pace
-
-HOUR_US = 3_600_000_000
-"""Microseconds for which what died is counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,13 @@
 """Durations as people read them."""
 
+from tierqueue.router.policy.duration import SECOND_US
+
 
 def age(microseconds: int | None, now: int) -> str:
     """How long before ``now``, in its largest unit: ``42 s``, ``3 min``, ``2 h``, ``4 d``."""
     if microseconds is None:
         return ""
-    seconds = max(0, now - microseconds) // 1_000_000
+    seconds = max(0, now - microseconds) // SECOND_US
     for size, name in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= size:
             return f"{seconds // size} {name}"

@@ -25,6 +25,7 @@ from tierqueue.router.outcome import (
     Usage,
 )
 from tierqueue.router.policy.deployment import Deployment
+from tierqueue.router.policy.duration import SECOND_US
 from tierqueue.router.served import must_be_the_asked, same_model
 from tierqueue.tasks.submission.item_task import ItemTask
 from tierqueue.tasks.submission.task_type import least_confidence
@@ -302,7 +303,7 @@ def _left(claim: Claim) -> float | None:
     """Seconds from its claim until an item's deadline; ``None``: it has none."""
     if claim.item.deadline is None:
         return None
-    return max(0, claim.item.deadline - claim.started_at) / 1_000_000
+    return max(0, claim.item.deadline - claim.started_at) / SECOND_US
 
 
 def _loud(calls: Future[None]) -> None:

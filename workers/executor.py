@@ -24,6 +24,7 @@ from tierqueue.router.condition import Fault
 from tierqueue.router.errors import SpendingRefused
 from tierqueue.router.lifecycle import BUDGET_LIMITS, Wait
 from tierqueue.router.policy.deployment import Deployment
+from tierqueue.router.policy.duration import MINUTE_US, microseconds
 from tierqueue.tasks.broker.slices import Slice, SliceItem
 from tierqueue.tasks.results.delivery import Delivery
 from tierqueue.tasks.routing.side_by_side import Policies
@@ -59,7 +60,7 @@ FEW = 4
 SOONEST_SECONDS = 0.02
 """Seconds at the least until a rate that is used up is asked for again."""
 
-SERVED_ELSEWHERE_US = 60_000_000
+SERVED_ELSEWHERE_US = MINUTE_US
 """Microseconds for which a worker without a key believes that another one has it."""
 
 
@@ -113,7 +114,7 @@ class Executor:
         self._started = started
         self._concurrency = concurrency
         self._chosen = chosen
-        self._lease = round(lease * 1_000_000)
+        self._lease = microseconds(lease)
         self._checkpoint = checkpoint
         self._draining = threading.Event()
         self._freed = threading.Event()
@@ -365,9 +366,7 @@ class Executor:
         with self._ledger.write() as connection:
             until = None
             if refused is not None:
-                until = database_now(connection) + round(
-                    max(refused.wait, BUSY_SECONDS) * 1_000_000
-                )
+                until = database_now(connection) + microseconds(max(refused.wait, BUSY_SECONDS))
             routes.give_back(connection, fences, until, str(refused.code) if refused else None)
 
 

@@ -10,6 +10,7 @@ from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.lifecycle.leases import renew
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
+from tierqueue.router.policy.duration import microseconds
 from tierqueue.tasks.ticker import Ticker
 from tierqueue.workers.limits.limiter import Limiter
 
@@ -104,7 +105,7 @@ class Leases:
         lost: set[str] = set()
         try:
             with self._ledger.write() as connection:
-                until = database_now(connection) + round(self._lease * 1_000_000)
+                until = database_now(connection) + microseconds(self._lease)
                 lost, cancelled = renew(connection, fences, until)
             for item_id in lost:
                 held[item_id].abort("lost_lease")

@@ -14,6 +14,7 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.router.condition import Condition, Fault, ServedCall, after, its_own, seen_in
 from tierqueue.router.outcome import Outcome
 from tierqueue.router.policy.deployment import Deployment
+from tierqueue.router.policy.duration import SECOND_US
 from tierqueue.tasks.settle.write import Verdict
 from tierqueue.workers.limits.breaker import Breaker
 
@@ -135,7 +136,7 @@ def log_change(change: Change) -> None:
     before, now = change.before, change.now
     told = {"deployment": now.deployment, "code": now.code, "detail": now.detail}
     if before.code is not None and now.code is None:
-        seconds = round(((now.served_at or 0) - (before.since or 0)) / 1e6, 1)
+        seconds = round(((now.served_at or 0) - (before.since or 0)) / SECOND_US, 1)
         _log.info(
             "deployment_serves_again",
             deployment=now.deployment,

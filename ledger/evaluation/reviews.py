@@ -16,6 +16,7 @@ from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import attempts, items, refused_answers, reviews
 from tierqueue.router.lifecycle import State
+from tierqueue.router.policy.duration import SECOND_US
 
 _ITEM = items.c.id == reviews.c.item_id
 # No join: SQLite would read every item to find its review.
@@ -238,7 +239,7 @@ def _late(item_id: str, due: int, assignee: str | None, now: int) -> Death:
     who = "nobody" if assignee is None else f"{assignee} has not"
     said = f"{who} decided its review in time" if assignee is None else f"{who} decided its review"
     message = f"item {item_id}: {said}: replay it with a later deadline"
-    fields = {"item": item_id, "due": due, "late_seconds": (now - due) / 1e6, "review": True}
+    fields = {"item": item_id, "due": due, "late_seconds": (now - due) / SECOND_US, "review": True}
     return Death(item_id, "deadline", message, fields)
 
 

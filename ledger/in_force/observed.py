@@ -12,6 +12,7 @@ from sqlalchemy import Connection, bindparam, select, update
 from tierqueue.ledger.bulk import upsert
 from tierqueue.ledger.tables import observations
 from tierqueue.router.policy.deployment import Deployment
+from tierqueue.router.policy.duration import DAY_US
 
 MODEL = "model"
 WITHOUT = "without"
@@ -20,7 +21,7 @@ MOST = 50
 """Models that are written down of one that is asked for: whoever names each answer's differently
 tells nothing with it."""
 
-WEEK_US = 7 * 86_400_000_000
+WEEK_US = 7 * DAY_US
 """Microseconds for which something that was seen holds."""
 
 

@@ -29,6 +29,7 @@ from tierqueue.ledger.tables import items, jobs, pauses
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import TIERS, given_name, shown
 from tierqueue.router.lifecycle import BUDGET_LIMITS, State
+from tierqueue.router.policy.duration import MINUTE_US
 from tierqueue.router.policy.policy_errors import there_is_no
 
 KINDS = ("tier", "task", "budget", "job")
@@ -102,7 +103,7 @@ def reasons(connection: Transaction) -> dict[tuple[str, str], str]:
     }
 
 
-LONGEST_US = 60_000_000
+LONGEST_US = MINUTE_US
 """Microseconds that an item waits at most for a limit before it is asked for again."""
 
 SOONEST = 512

@@ -15,8 +15,9 @@ from tierqueue.ledger.tables import items, limits
 from tierqueue.router.item import given_name
 from tierqueue.router.lifecycle import LIMITS, Wait
 from tierqueue.router.policy.deployment import whose
+from tierqueue.router.policy.duration import SECOND_US
 
-_IN_FORCE_US = 2_000_000
+_IN_FORCE_US = 2 * SECOND_US
 """Microseconds after which every process goes by limits that were set."""
 
 

@@ -17,6 +17,7 @@ from tierqueue.router.condition import Condition
 from tierqueue.router.item import Below
 from tierqueue.router.lifecycle import State
 from tierqueue.router.money import format_usd
+from tierqueue.router.policy.duration import SECOND_US
 
 _WAITS = (State.SUBMITTED.value, State.ROUTED.value, State.WAITING.value, State.QUEUED.value)
 
@@ -26,11 +27,11 @@ def expired(item_id: str, deadline: int, now: int, waited_for: Condition | None 
 
     ``waited_for``: the condition of the deployment that it is routed to.
     """
-    late = (now - deadline) / 1e6
+    late = (now - deadline) / SECOND_US
     fields: dict[str, Any] = {"item": item_id, "deadline": deadline, "late_seconds": late}
     because = ""
     if waited_for is not None and waited_for.held:
-        seconds = (now - (waited_for.since or now)) / 1e6
+        seconds = (now - (waited_for.since or now)) / SECOND_US
         because = (
             f"; it waited for {waited_for.deployment}: {waited_for.in_words()}, {seconds:.0f} s"
         )

@@ -20,8 +20,9 @@ from tierqueue.ledger.tables import items, promises
 from tierqueue.ledger.whole_item import WHOLE_ITEM, WholeItem
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.lifecycle import ENDS, State, Wait
+from tierqueue.router.policy.duration import MINUTE_US
 
-AGAIN_US = 60_000_000
+AGAIN_US = MINUTE_US
 """Microseconds after which a document that waits is looked at, whatever was lost meanwhile."""
 
 _WAITS = (

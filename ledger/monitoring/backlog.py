@@ -18,6 +18,7 @@ from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import attempts, items
 from tierqueue.router.item import TIERS
 from tierqueue.router.lifecycle import State
+from tierqueue.router.policy.duration import SECOND_US
 
 COUNTED = 100_000
 """Most ready items of a tier that are counted; of more it is said that there are more."""
@@ -80,7 +81,7 @@ def ready(connection: Transaction, now: int, paused: Sequence[Pause]) -> dict[st
     found = {
         name: Backlog(
             ready=min(count, COUNTED),
-            oldest_seconds=max(0, now - since[oldest]) / 1e6,
+            oldest_seconds=max(0, now - since[oldest]) / SECOND_US,
             more=bool(more),
         )
         for name, (count, oldest, more) in counted.items()
@@ -88,7 +89,7 @@ def ready(connection: Transaction, now: int, paused: Sequence[Pause]) -> dict[st
     }
     for tier_name, count, submitted_at in connection.execute(_QUEUED.where(*pauses.free(paused))):
         # Its ``ready_at`` says when its slice is sent again.
-        age = max(0, now - submitted_at) / 1e6
+        age = max(0, now - submitted_at) / SECOND_US
         known = found.get(tier_name, Backlog(ready=0, oldest_seconds=age))
         found[tier_name] = Backlog(
             ready=known.ready + count,
@@ -163,7 +164,7 @@ def waiting(connection: Transaction, now: int) -> list[WaitingItems]:
             deployment=deployment,
             items=count,
             least=bound,
-            oldest_seconds=max(0, now - first) / 1e6,
+            oldest_seconds=max(0, now - first) / SECOND_US,
         )
         for (code, full, tier, deployment), (count, bound, first) in groups.items()
     ] + _handed_over(connection, now)
@@ -181,7 +182,7 @@ def _handed_over(connection: Transaction, now: int) -> list[WaitingItems]:
             deployment=deployment,
             items=count,
             least=bound or 0,
-            oldest_seconds=max(0, now - first) / 1e6,
+            oldest_seconds=max(0, now - first) / SECOND_US,
         )
         for tier, deployment, count, bound, first in connection.execute(found)
     ]
@@ -220,7 +221,7 @@ def running(connection: Transaction, now: int) -> list[RunningCalls]:
             tier=tier,
             deployment=deployment,
             calls=count,
-            oldest_seconds=max(0, now - started_at) / 1e6,
+            oldest_seconds=max(0, now - started_at) / SECOND_US,
         )
         for tier, deployment, count, started_at in rows
     ]

@@ -13,8 +13,9 @@ from tierqueue.ledger.monitoring.backlog import Backlog, RunningCalls, WaitingIt
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import items, processes, promises, raw_messages
+from tierqueue.router.policy.duration import SECOND_US
 
-_LATE_US = 10_000_000
+_LATE_US = 10 * SECOND_US
 """Microseconds after an item's end in which its producer is told without anybody's help."""
 
 _PROMISES = 20_000
@@ -129,9 +130,9 @@ def _process(row: RowMapping, now: int) -> Process:
         id=row["id"],
         kind=row["room"],
         tier=row["tier"],
-        up=(now - row["started_at"]) / 1e6,
-        silent=max(0, now - row["seen_at"]) / 1e6,
-        since={name: max(0, now - at) / 1e6 for name, at in moments.items() if at},
+        up=(now - row["started_at"]) / SECOND_US,
+        silent=max(0, now - row["seen_at"]) / SECOND_US,
+        since={name: max(0, now - at) / SECOND_US for name, at in moments.items() if at},
         counts=told.get("counts", {}),
         last_minute=told.get("last_minute", {}),
         detail={

@@ -7,8 +7,9 @@ from sqlalchemy import Connection, bindparam, func, select, union_all
 from tierqueue.ledger.lifecycle.flows import is_in
 from tierqueue.ledger.tables import items
 from tierqueue.router.lifecycle import DEPLOYMENT_RATES, State
+from tierqueue.router.policy.duration import MINUTE_US
 
-LONGEST_US = 60_000_000
+LONGEST_US = MINUTE_US
 """Microseconds that an item waits at most for a rate before it is asked for again."""
 
 COUNTED = 2048

@@ -21,12 +21,13 @@ from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import Cancelled
 from tierqueue.router.lifecycle import ENDS, State
 from tierqueue.router.money import NanoUSD
+from tierqueue.router.policy.duration import MINUTE_US
 from tierqueue.router.policy.policy import CeilingRule
 
 _ITEMS, _JOBS, _ROWS = tables.items, tables.jobs, tables.job_rows
 _OPEN = [state.value for state in State if state not in ENDS]
 
-SILENT_US = 60_000_000
+SILENT_US = MINUTE_US
 """Microseconds without a new row after which a job's submission has stopped: it commits hundreds
 at once."""
 

@@ -10,11 +10,12 @@ from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import chords, items, promises
 from tierqueue.router.lifecycle import ENDS, State
+from tierqueue.router.policy.duration import SECOND_US
 
 _OURS = 1
 """``begun_at`` of a chord that is known to be ours, and whose body nobody is sending."""
 
-SENDING_US = 15_000_000
+SENDING_US = 15 * SECOND_US
 """Microseconds one sender may take before another may try."""
 
 

@@ -1,6 +1,7 @@
-"""Durations as people write them: ``30s``, ``5m``, ``24h``, ``7d``."""
+"""Units of time, and durations as people write them: ``30s``, ``5m``, ``24h``, ``7d``."""
 
 import re
+from datetime import UTC, datetime
 
 SECOND_US = 1_000_000
 MINUTE_US, HOUR_US, DAY_US = 60 * SECOND_US, 3_600 * SECOND_US, 86_400 * SECOND_US
@@ -11,6 +12,16 @@ LONGEST = 100 * 366 * 86_400 * SECOND_US
 
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _DURATION = re.compile(r"^(?P<count>[0-9]{1,40})(?P<unit>[smhd])$")
+
+
+def microseconds(seconds: float) -> int:
+    """Seconds in the ledger's microseconds."""
+    return round(seconds * SECOND_US)
+
+
+def utc(at: int) -> datetime:
+    """A time of the ledger (epoch microseconds) as a date and time."""
+    return datetime.fromtimestamp(at / SECOND_US, UTC)
 
 
 def parse_duration(text: str) -> int:

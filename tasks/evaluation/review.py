@@ -8,6 +8,7 @@ from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import given_name
 from tierqueue.router.lifecycle import State
 from tierqueue.router.money import NanoUSD, format_usd
+from tierqueue.router.policy.duration import microseconds
 from tierqueue.tasks.app import app
 from tierqueue.tasks.evaluation.feedback import checked
 from tierqueue.tasks.submission.item_task import ItemTask
@@ -71,7 +72,7 @@ class Review:
             raise InvalidItem("say within which time: more than nothing, at most a year")
         with app.installation.ledger.write() as connection:
             item = self._locked(connection)
-            due = None if within is None else database_now(connection) + round(within * 1e6)
+            due = None if within is None else database_now(connection) + microseconds(within)
             return reviews.assign(connection, item, assignee=to, due=due, by=by)
 
     def accept(self, *, by: str, answer: int | None = None) -> None:

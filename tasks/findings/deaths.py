@@ -6,6 +6,7 @@ from tierqueue.ledger.ceilings.balance import label
 from tierqueue.ledger.monitoring.endings import Deaths
 from tierqueue.ledger.operations.dead_letters import NO_WAY_BACK
 from tierqueue.router.money import NanoUSD, format_usd
+from tierqueue.router.policy.duration import SECOND_US
 from tierqueue.tasks.durations import age
 from tierqueue.tasks.findings.ceilings import raise_command
 from tierqueue.tasks.findings.finding import Facts, Finding
@@ -46,7 +47,7 @@ def findings(facts: Facts) -> Iterator[Finding]:
         same = sum(death.items for death in toll.deaths if death.reason == group.reason)
         own = group.reason in _ITS_OWN or group.kind == "item"
         many = same >= MANY and same >= SHARE * max(toll.ended, 1)
-        seconds = max(0, facts.now - group.last_at) // 1_000_000
+        seconds = max(0, facts.now - group.last_at) // SECOND_US
         stated = facts.deployments.get(group.deployment or "")
         made_up = facts.simulated if stated is None or stated.simulated else ""
         yield Finding(

@@ -6,6 +6,7 @@ from tierqueue.router.condition import Condition
 from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.outcome import Trouble
 from tierqueue.router.policy.deployment import Deployment
+from tierqueue.router.policy.duration import SECOND_US
 from tierqueue.tasks.findings.finding import STUCK_SECONDS, Facts, Finding, alive
 from tierqueue.tasks.plural import count
 
@@ -73,7 +74,7 @@ def stopped(facts: Facts, tier: Tier) -> bool:
 def _held(facts: Facts, condition: Condition) -> Finding:
     deployment = _of(facts, condition)
     waiting = waits_for(facts, condition.deployment)
-    seconds = max(0, facts.now - (condition.since or facts.now)) / 1e6
+    seconds = max(0, facts.now - (condition.since or facts.now)) / SECOND_US
     lasts = seconds > STUCK_SECONDS and condition.code != "throttled"
     lasts = lasts or condition.lasting
     again = condition.wait(facts.now)
@@ -105,7 +106,7 @@ def _said_mended(facts: Facts, condition: Condition) -> str | None:
         return None
     tier = _of(facts, condition).tier
     workers = alive(facts.progress.processes, "worker", tier)
-    if workers and all(worker.up < (facts.now - last) / 1e6 for worker in workers):
+    if workers and all(worker.up < (facts.now - last) / SECOND_US for worker in workers):
         return f"the {tier} workers were restarted"
     if (facts.acknowledged_at or 0) > last:
         return "somebody acknowledged it"
@@ -114,7 +115,7 @@ def _said_mended(facts: Facts, condition: Condition) -> str | None:
 
 def _untried(facts: Facts, condition: Condition, since: str) -> Finding:
     deployment = _of(facts, condition)
-    seconds = max(0, facts.now - (condition.faulted_at or facts.now)) / 1e6
+    seconds = max(0, facts.now - (condition.faulted_at or facts.now)) / SECOND_US
     return Finding(
         code="deployment_untried",
         wrong=False,

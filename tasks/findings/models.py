@@ -1,9 +1,9 @@
 """Models: deployments that another one answers for than before, and answers' own that none hold."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 from tierqueue.router.item import TIERS
+from tierqueue.router.policy.duration import utc
 from tierqueue.tasks.findings.finding import Facts, Finding, alive
 
 
@@ -15,7 +15,7 @@ def findings(facts: Facts) -> Iterator[Finding]:
             continue
         if (facts.acknowledged_at or 0) > change.since:
             continue
-        since = datetime.fromtimestamp(change.since / 1e6, UTC)
+        since = utc(change.since)
         yield Finding(
             code="served_model_changed",
             wrong=True,

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
+from tierqueue.router.policy.duration import HOUR_US
 from tierqueue.tasks.findings.finding import Facts, Finding
 from tierqueue.tasks.plural import count
 
-SOON_US = 3_600_000_000
+SOON_US = HOUR_US
 """Microseconds: somebody must decide in so long, or an item dies."""
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
+from tierqueue.router.policy.duration import MINUTE_US, SECOND_US
 from tierqueue.tasks.findings.finding import Facts, Finding
 
-_OVERDUE_US = 120_000_000
+_OVERDUE_US = 2 * MINUTE_US
 """Microseconds after which a time that has come was to have been run."""
 
 
@@ -14,7 +15,7 @@ def findings(facts: Facts) -> Iterator[Finding]:
         if schedule.paused_at is not None:
             continue
         if schedule.next_due < facts.now - _OVERDUE_US:
-            seconds = (facts.now - schedule.next_due) / 1e6
+            seconds = (facts.now - schedule.next_due) / SECOND_US
             yield Finding(
                 code="schedule_overdue",
                 wrong=True,

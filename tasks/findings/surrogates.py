@@ -1,10 +1,10 @@
 """Surrogates and rules that their audits have switched off."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 from tierqueue.ledger.in_force.surrogates import SwitchOff
 from tierqueue.router.item import Below
+from tierqueue.router.policy.duration import utc
 from tierqueue.tasks.findings.finding import Facts, Finding, alive
 
 
@@ -53,7 +53,7 @@ def findings(facts: Facts) -> Iterator[Finding]:
 
 
 def _how(off: SwitchOff) -> str:
-    at = f"{datetime.fromtimestamp(off.at / 1e6, UTC):%Y-%m-%d %H:%M} UTC"
+    at = f"{utc(off.at):%Y-%m-%d %H:%M} UTC"
     if not off.record.compared:
         return f"retired by somebody at {at}"
     return (

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from tierqueue.ledger.monitoring.backlog import WaitingItems
 from tierqueue.router.lifecycle import State, Wait
+from tierqueue.router.policy.duration import SECOND_US
 from tierqueue.tasks.findings.finding import STUCK_SECONDS, Facts, Finding, alive
 from tierqueue.tasks.plural import count
 
@@ -91,4 +92,4 @@ def _in_vain(facts: Facts, group: WaitingItems) -> bool:
     served_at = None if known is None else known.served_at
     if group.code == Wait.TOKEN_LIMIT or served_at is None:
         return True
-    return (facts.now - served_at) / 1e6 > STUCK_SECONDS
+    return (facts.now - served_at) / SECOND_US > STUCK_SECONDS

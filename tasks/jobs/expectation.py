@@ -6,12 +6,12 @@ mean says little, and that none of three answers was refused says nothing of the
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from fractions import Fraction
 from math import sqrt
 
 from tierqueue.ledger.accounting.spending import CallHistory
 from tierqueue.router.errors import Unpriced
+from tierqueue.router.policy.duration import utc
 from tierqueue.router.policy.lanes import Lane
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.pricing import max_rate
@@ -202,7 +202,7 @@ def _bound(step: Route, lane: Lane, policy: Policy, now: int) -> int | None:
     if deployment is None:
         return None
     try:
-        rate = max_rate(deployment, datetime.fromtimestamp(now / 1e6, UTC).date())
+        rate = max_rate(deployment, utc(now).date())
     except Unpriced:
         return None
     return rate.bound(step.input_tokens, step.output_tokens)

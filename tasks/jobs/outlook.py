@@ -16,11 +16,11 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.item import Tier
 from tierqueue.router.policy.deployment import Limits
-from tierqueue.router.policy.duration import SECOND_US
+from tierqueue.router.policy.duration import MINUTE_US, SECOND_US
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.jobs.expectation import Estimate, chance_of, student
 
-WINDOW_US = 60_000_000
+WINDOW_US = MINUTE_US
 """Microseconds that a rate is measured over, at the most."""
 
 _FEW_SECONDS = 4

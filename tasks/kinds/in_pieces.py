@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from tierqueue.router.errors import InvalidItem, InvalidPolicy, Misconfigured
 from tierqueue.router.item import Demands
 from tierqueue.router.money import format_usd, parse_usd
+from tierqueue.router.policy.duration import utc
 from tierqueue.tasks.app import app
 from tierqueue.tasks.files.documents.chunks import CHARACTERS, chunked
 from tierqueue.tasks.kinds.ask import ask
@@ -60,7 +60,7 @@ def shared(task: ItemTask[..., Any], demands: Mapping[str, Any], items: int) -> 
         said["max_cost"] = format_usd(share)
     if "deadline" in said:
         at = moment(said["deadline"], task.name, "deadline")
-        said["deadline"] = datetime.fromtimestamp(at / 1_000_000, UTC).isoformat()
+        said["deadline"] = utc(at).isoformat()
     return said
 
 
@@ -78,7 +78,7 @@ def dated(task: ItemTask[..., Any], demands: Mapping[str, Any]) -> dict[str, Any
     except (InvalidPolicy, Misconfigured):
         return dict(demands)
     assert at is not None
-    return {**demands, "deadline": datetime.fromtimestamp(at / 1_000_000, UTC).isoformat()}
+    return {**demands, "deadline": utc(at).isoformat()}
 
 
 def foreseen(

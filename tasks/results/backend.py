@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from tierqueue.ledger.results import broker_loss, chords
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
+from tierqueue.router.policy.duration import SECOND_US
 from tierqueue.tasks.results.fulfil import celery_result, stored
 from tierqueue.tasks.results.replayable import ASKS_LEDGER, Meta
 from tierqueue.tasks.results.signatures import without_errbacks
@@ -29,7 +30,7 @@ _log = structlog.get_logger(__name__)
 TICK_SECONDS = 1.0
 """Seconds between two questions to the ledger while results are waited for."""
 
-_FIRST_US = 2_000_000
+_FIRST_US = 2 * SECOND_US
 """Microseconds after an item's end in which the broker alone tells of its answer."""
 
 _AWAY_SECONDS = 5.0

@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 from tierqueue.ledger.operations.jobs import JobProgress
 from tierqueue.ledger.results.webhooks import Webhook
 from tierqueue.router.errors import InvalidItem
+from tierqueue.router.policy.duration import MINUTE_US
 
-STALLED_US = 600_000_000
+STALLED_US = 10 * MINUTE_US
 """Microseconds in which no row has ended, after which a job counts as stalled."""
 
 _PREFIX = "env:"

@@ -13,6 +13,7 @@ from tierqueue.ledger.lifecycle.routes import ReadyItem
 from tierqueue.ledger.session import Transaction
 from tierqueue.router.condition import Condition
 from tierqueue.router.policy.deployment import Deployment
+from tierqueue.router.policy.duration import SECOND_US, microseconds
 from tierqueue.router.policy.policy import Policy
 
 _log = structlog.get_logger(__name__)
@@ -23,10 +24,10 @@ MOST = 2_000
 BORROWED = 64
 """Most items that wait elsewhere sent back in one tick, to find one that may be tried here."""
 
-SPARE_US = 10_000_000
+SPARE_US = 10 * SECOND_US
 """Microseconds beyond its time limit after which a call on trial is given up."""
 
-NOT_CALLED_US = 1_000_000
+NOT_CALLED_US = SECOND_US
 """Microseconds until another item is tried where the one on trial was not called after all."""
 
 Conditions = Mapping[str, Condition]
@@ -98,7 +99,7 @@ class Failover:
                 if ticked:
                     self._borrow(connection, known, deployment, paused)
                 continue
-            until = now + round(deployment.longest_call * 1_000_000) + SPARE_US
+            until = now + microseconds(deployment.longest_call) + SPARE_US
             if conditions.put_on_trial(connection, name, item.id, now, until):
                 _log.info("deployment_on_trial", deployment=name, code=condition.code, item=item.id)
             found.append(item)

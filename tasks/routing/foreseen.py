@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from tierqueue.ledger.lifecycle.items import NewItem
 from tierqueue.router.choose import Conditions, choose
 from tierqueue.router.item import WorkItem
+from tierqueue.router.policy.duration import microseconds
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.route import Choice
 from tierqueue.router.signals import Signals, measure
@@ -44,4 +45,4 @@ def signals_of(
 
 def this_moment() -> int:
     """By this machine's clock, in epoch microseconds."""
-    return round(datetime.now(UTC).timestamp() * 1_000_000)
+    return microseconds(datetime.now(UTC).timestamp())

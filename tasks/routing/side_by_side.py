@@ -7,11 +7,12 @@ from typing import NamedTuple
 from tierqueue.ledger.records import Item
 from tierqueue.router.money import NOTHING
 from tierqueue.router.policy.deployment import Deployment
+from tierqueue.router.policy.duration import SECOND_US
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.selection.walls import broken
 from tierqueue.tasks.routing.decide import work_item_of
 
-ROLL_OUT_US = 10_000_000
+ROLL_OUT_US = 10 * SECOND_US
 """Microseconds after a policy was applied for which the walls of the one before it hold as well:
 longer than processes take to go by it. One that takes longer keeps to its own walls besides.
 """

@@ -8,10 +8,11 @@ from tierqueue.ledger.operations.schedules import SKIP, Schedule
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import InvalidItem
+from tierqueue.router.policy.duration import MINUTE_US
 from tierqueue.tasks.schedules.timing import Timing
 from tierqueue.tasks.submission.item_task import ItemTask
 
-LATE_US = 60_000_000
+LATE_US = MINUTE_US
 """Microseconds after which a time that nobody was there for is missed."""
 
 _AT_ONCE = 100

@@ -12,13 +12,14 @@ from tierqueue.ledger.operations.schedules import DueRun
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import Cancelled, InvalidItem
+from tierqueue.router.policy.duration import MINUTE_US
 from tierqueue.tasks.files.source import Reading
 from tierqueue.tasks.jobs.export.into_table import IntoTable
 from tierqueue.tasks.jobs.submission import Submission
 from tierqueue.tasks.schedules.firing import task_of
 from tierqueue.tasks.ticker import Ticker
 
-LEASE_US = 60_000_000
+LEASE_US = MINUTE_US
 """Microseconds after which a silent process's job is taken from it."""
 
 _RENEW_SECONDS = 15.0

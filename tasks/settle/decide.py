@@ -26,6 +26,7 @@ from tierqueue.router.outcome import (
 )
 from tierqueue.router.policy.defaults import ReviewRule
 from tierqueue.router.policy.deployment import Deployment
+from tierqueue.router.policy.duration import SECOND_US, microseconds
 from tierqueue.router.policy.lanes import Lane
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.routing.decide import may_fall
@@ -148,7 +149,7 @@ def _flex_refused(call: EndedAttempt, outcome: FlexRefused) -> Settlement:
     again = retry.after_throttle(throttled, item.throttles + 1, call.policy.retry, call.draw)
     if flex is not None and item.deadline is not None:
         # Not beyond the time at which it has to go live.
-        until = max(0, item.deadline - flex.least - call.now) / 1_000_000
+        until = max(0, item.deadline - flex.least - call.now) / SECOND_US
         again = retry.Retry(min(again.delay, until))
     return _again(call, "throttled", again, Wait.FLEX.value, cost=NOTHING, throttles_more=1)
 
@@ -343,7 +344,7 @@ def _again(
         return cancelled(call, outcome, **more)
     match step:
         case retry.Retry(delay=delay):
-            ready_at = call.now + round(delay * 1_000_000)
+            ready_at = call.now + microseconds(delay)
             return settled(call, outcome, State.WAITING, reason=reason, ready_at=ready_at, **more)
         case retry.End(reason=end, message=message, fields=fields):
             return dead(call, outcome, end, f"item {call.claim.item.id}: {message}", fields, **more)

@@ -5,6 +5,7 @@ from tierqueue.ledger.lifecycle.settlements import Settlement
 from tierqueue.router import retry
 from tierqueue.router.lifecycle import State, Wait
 from tierqueue.router.policy.deployment import Deployment
+from tierqueue.router.policy.duration import microseconds
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.settle.write import cancellation, engine_time
 
@@ -42,7 +43,7 @@ def lost(
         error = {"reason": step.reason, "message": message, "fields": fields}
         state, reason = State.DEAD, step.reason
     elif deployment is not None:
-        state, ready_at = State.WAITING, now + round(step.delay * 1_000_000)
+        state, ready_at = State.WAITING, now + microseconds(step.delay)
     return Settlement(
         item_id=item.id,
         fence=attempt.fence,

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any
 
@@ -14,6 +13,7 @@ from tierqueue.router.lifecycle import State
 from tierqueue.router.money import NanoUSD
 from tierqueue.router.outcome import Usage
 from tierqueue.router.policy.deployment import Deployment
+from tierqueue.router.policy.duration import SECOND_US, utc
 from tierqueue.router.policy.lanes import Lane
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.pricing import Charge, charge
@@ -136,7 +136,7 @@ def charged(call: EndedAttempt, usage: Usage) -> Charge:
 
     A counted share of a house engine's hour is at most what was held of it.
     """
-    at = datetime.fromtimestamp(call.claim.started_at / 1e6, UTC)
+    at = utc(call.claim.started_at)
     found = charge(call.deployment, usage, at)
     if call.deployment.gpu_hour is None or not call.claim.counted:
         return found
@@ -147,6 +147,6 @@ def charged(call: EndedAttempt, usage: Usage) -> Charge:
 
 def engine_time(deployment: Deployment, started_at: int, until: int, held: NanoUSD) -> NanoUSD:
     """A house engine's time from the claim until ``until`` (epoch µs), at most what was held."""
-    seconds = max(0, until - started_at) / 1e6
-    at = datetime.fromtimestamp(started_at / 1e6, UTC)
+    seconds = max(0, until - started_at) / SECOND_US
+    at = utc(started_at)
     return min(charge(deployment, Usage(engine_seconds=seconds), at).cost, held)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import MOST_NAME, TIERS, Fallback, Latency, Risk, Sensitivity, Tier
 from tierqueue.router.money import NanoUSD, parse_usd
-from tierqueue.router.policy.duration import parse_duration
+from tierqueue.router.policy.duration import microseconds, parse_duration
 from tierqueue.router.policy.policy_errors import plain_message
 from tierqueue.tasks.bounded_values import Text
 
@@ -45,7 +45,7 @@ def _moment(value: Any) -> int:
             f"it is {(at - now).days // 365:,} years away: a number is seconds from now, and no"
             " time since 1970"
         )
-    return round(at.timestamp() * 1_000_000)
+    return microseconds(at.timestamp())
 
 
 def _moment_of(value: Any) -> datetime:

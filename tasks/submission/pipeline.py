@@ -1,9 +1,9 @@
 """Work of several steps: one ceiling, one deadline and the same demands for all of it."""
 
-from datetime import UTC, datetime
 from typing import Unpack
 
 from tierqueue.router.errors import InvalidItem
+from tierqueue.router.policy.duration import utc
 from tierqueue.tasks.app import app
 from tierqueue.tasks.submission.demands import Demands, StatedDemands
 
@@ -33,6 +33,6 @@ def pipeline(name: str, **demands: Unpack[Demands]) -> Demands:
         if known is None or (known.name, known.limit) != (name, limit):
             ceiling_changes.change(connection, rule, "pipeline")
     shared: Demands = {**demands, "budget": name}
-    shared["deadline"] = datetime.fromtimestamp(stated.deadline / 1_000_000, UTC).isoformat()
+    shared["deadline"] = utc(stated.deadline).isoformat()
     del shared["max_cost"]
     return shared

@@ -13,6 +13,7 @@ from tierqueue.ledger.in_force import conditions
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.condition import Condition
+from tierqueue.router.policy.duration import SECOND_US
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.findings.deployments import mend
 from tierqueue.workers.alerts.hook import Hook
@@ -22,7 +23,7 @@ _log = structlog.get_logger(__name__)
 EVERY_SECONDS = 5.0
 """Seconds between two looks at the ceilings."""
 
-LASTS_US = 30_000_000
+LASTS_US = 30 * SECOND_US
 """Microseconds that a deployment must have been away before somebody is told, where nobody has to
 mend anything; else it is told at once."""
 

@@ -9,11 +9,12 @@ from tierqueue.ledger.in_force.observed import MODEL, WITHOUT, Observation
 from tierqueue.ledger.session import Ledger, unreachable
 from tierqueue.router.outcome import Accepted, Outcome, Rejected
 from tierqueue.router.policy.deployment import Deployment
+from tierqueue.router.policy.duration import HOUR_US
 from tierqueue.workers.alerts.hook import Message
 
 _log = structlog.get_logger(__name__)
 
-EVERY_US = 3_600_000_000
+EVERY_US = HOUR_US
 """Microseconds after which a process writes again that it has seen something."""
 
 _REMEMBERED = 10_000

@@ -175,7 +175,7 @@ class BatchLane:
             with self._ledger.read() as connection:
                 keys = {key_of(*key) for key in batches.keys_of(connection, batch.id)}
                 known = batches.remotes(connection, batch.formed_at)
-            since = batch.creating_at / 1e6
+            since = batch.creating_at / SECOND_US
             asked = (batch.id, batch.input_file, since, keys, known)
             found = self._loop.run(api.find(*asked))
             if found is not None:

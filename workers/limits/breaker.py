@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from tierqueue.router.condition import Condition
 from tierqueue.router.errors import SpendingRefused
 from tierqueue.router.outcome import LOST_ON_THE_WAY, Outcome, Throttled, Unavailable, Unknown
+from tierqueue.router.policy.duration import SECOND_US, microseconds
 
 EVERY_SECONDS = 0.5
 """Seconds between two questions to the ledger."""
@@ -119,10 +120,10 @@ class Breaker:
                     f"the ledger did not say which deployments serve ({type(error).__name__})"
                 ) from error
             self._known = dict(known)
-            self._ahead = at / 1e6 - self._clock()
+            self._ahead = at / SECOND_US - self._clock()
             # From before the question: what took long to answer is already old.
             self._asked = now
-        return round((self._ahead + self._clock()) * 1e6)
+        return microseconds(self._ahead + self._clock())
 
 
 def _speaks_ill(outcome: Outcome) -> str | None:

@@ -10,6 +10,7 @@ from tierqueue.ledger.monitoring.recent_calls import RecentCall
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.item import Tier
+from tierqueue.router.policy.duration import SECOND_US, microseconds
 from tierqueue.workers.limits.bounds import (
     FORGOTTEN,
     RATE_FORGOTTEN,
@@ -54,8 +55,8 @@ def _unsure(ledger: Ledger, limiter: Limiter, bounds: Bounds) -> float:
     if not since:
         return 0.0
     with ledger.read() as connection:
-        heard = since / 1e6 + StatedLimits.EVERY + limiter.travel
-        return heard - database_now(connection) / 1e6
+        heard = since / SECOND_US + StatedLimits.EVERY + limiter.travel
+        return heard - database_now(connection) / SECOND_US
 
 
 def _restore_calls(ledger: Ledger, limiter: Limiter, bounds: Bounds, granted: Grant) -> bool:
@@ -100,7 +101,7 @@ def _restore_rates(
     days = scope.requests_per_day is not None
     with ledger.read() as connection:
         now = database_now(connection)
-        since = now - round((limiter.travel + limiter.day if days else minute) * 1_000_000)
+        since = now - microseconds(limiter.travel + limiter.day if days else minute)
         if shared is None:
             calls = recent_calls.since(connection, Tier(bounds.tier), bounds.deployment, since)
             learned = learned_limits.all_learned(connection, bounds.deployment)
@@ -108,7 +109,7 @@ def _restore_rates(
             calls = recent_calls.all_since(connection, shared.deployments, shared.budget, since)
     if shared is None:
         limiter.learned.remember(bounds.deployment, learned, now)
-    if granted.at < until and any(now - call.started_at < minute * 1_000_000 for call in calls):
+    if granted.at < until and any(now - call.started_at < minute * SECOND_US for call in calls):
         return False
     entries = [entry for call in calls for entry in _entries(limiter, scope, call, now, days)]
     limiter.restore(bounds, until, entries, days, shared)
@@ -119,9 +120,11 @@ def _entries(
     limiter: Limiter, scope: Bounds | SharedRates, call: RecentCall, now: int, days: bool
 ) -> Iterator[WindowEntry]:
     """What one call still counts for: it arrived while it ran, and soon after it was claimed."""
-    age = (now - call.started_at) / 1e6
+    age = (now - call.started_at) / SECOND_US
     ended = (
-        age - limiter.travel - scope.call if call.ended_at is None else (now - call.ended_at) / 1e6
+        age - limiter.travel - scope.call
+        if call.ended_at is None
+        else (now - call.ended_at) / SECOND_US
     )
     arrived = max(age - limiter.travel, ended)
     if limiter.minute > arrived:

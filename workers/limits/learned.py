@@ -11,6 +11,7 @@ from tierqueue.ledger.in_force.learned_limits import REFUSED, TOLD, LearnedLimit
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.outcome import DIMENSIONS, PerMinute
+from tierqueue.router.policy.duration import SECOND_US
 from tierqueue.tasks.broker.names import LimiterKeys
 
 KEY_LIFE_SECONDS = 3600
@@ -27,7 +28,7 @@ NAMES = tuple(f"{dimension}_per_minute" for dimension in DIMENSIONS)
 
 _REFUSED = ("low", "tries", "cut")
 
-_MOMENT_US = 10_000_000
+_MOMENT_US = 10 * SECOND_US
 """Microseconds that two clocks may differ in."""
 
 
@@ -66,7 +67,7 @@ class LearnedLimits:
             for deployment in names:
                 pipe.hgetall(self._keys.learned(deployment))
             (seconds, micro), *found = pipe.execute()
-        now = seconds * 1_000_000 + micro
+        now = seconds * SECOND_US + micro
         return [
             limit
             for deployment, fields in zip(names, found, strict=True)
@@ -83,7 +84,7 @@ class LearnedLimits:
         key = self._keys.learned(deployment)
         with suppress(redis.RedisError):
             seconds, micro = self._client.time()
-            ahead = seconds * 1_000_000 + micro - now
+            ahead = seconds * SECOND_US + micro - now
             with self._client.pipeline() as pipe:
                 for limit in limits:
                     number = NAMES.index(limit.name) + 1

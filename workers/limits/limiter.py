@@ -38,6 +38,7 @@ import structlog
 from tierqueue.router.errors import SpendingRefused
 from tierqueue.router.lifecycle import LIMITS
 from tierqueue.router.outcome import DIMENSIONS, PerMinute
+from tierqueue.router.policy.duration import SECOND_US, microseconds
 from tierqueue.tasks.broker.client import deadline_client
 from tierqueue.tasks.broker.names import LIMITER, LimiterKeys
 from tierqueue.workers.limits.bounds import (
@@ -52,7 +53,7 @@ from tierqueue.workers.limits.bounds import (
 from tierqueue.workers.limits.expected import TokenExpectation
 from tierqueue.workers.limits.learned import LearnedLimits
 from tierqueue.workers.limits.rates import SharedRates
-from tierqueue.workers.limits.scripts import Scripts, WindowEntry, micro, scopes_of
+from tierqueue.workers.limits.scripts import Scripts, WindowEntry, scopes_of
 
 _log = structlog.get_logger(__name__)
 
@@ -87,7 +88,7 @@ class Limiter:
 
     def __init__(self, client: redis.Redis, prefix: str, lease: float) -> None:
         self.keys = LimiterKeys(prefix)
-        self._lease = round(lease * 1_000_000)
+        self._lease = microseconds(lease)
         self._grant = client.register_script(self.scripts.grant)
         self._renew = client.register_script(self.scripts.renew)
         self._settle = client.register_script(self.scripts.settle)
@@ -117,7 +118,11 @@ class Limiter:
             granted = tuple(want.id for want in wanted)
             return Grant(granted=granted, never=never, send_by=send_by)
         scopes = 2 + len(bounds.shared)
-        arguments: list[str | int] = [self._lease, micro(CHECK_AGAIN_SECONDS), *self._times(bounds)]
+        arguments: list[str | int] = [
+            self._lease,
+            microseconds(CHECK_AGAIN_SECONDS),
+            *self._times(bounds),
+        ]
         arguments += KEY_LIFE_SECONDS, scopes, int(not bounds.trial), *scopes_of(bounds)
         held = self._expected.of(bounds.deployment, wanted)
         arguments.append(json.dumps([(want.id, *held[want.id]) for want in wanted]))
@@ -136,7 +141,7 @@ class Limiter:
         self._note(bounds, shared, now)
         return Grant(
             granted=tuple(want.id for want in wanted[:count]),
-            retry_after=min(wait / 1e6, LONGEST),
+            retry_after=min(wait / SECOND_US, LONGEST),
             full=tuple(limit for bit, limit in enumerate(LIMITS) if full & 1 << bit),
             never=never,
             at=int(at),
@@ -174,7 +179,11 @@ class Limiter:
     def _ended(self, bounds: Bounds, shared: tuple[str, ...], ended: Sequence[CallUsage]) -> bool:
         # Whether its windows are kept may have been changed since: where none are, none are there.
         # What is shared is so with calls that may take longer.
-        longest: list[str | int] = [micro(bounds.call), "", *[micro(self.day)] * len(shared)]
+        longest: list[str | int] = [
+            microseconds(bounds.call),
+            "",
+            *[microseconds(self.day)] * len(shared),
+        ]
         arguments: list[str | int] = [*self._times(bounds), KEY_LIFE_SECONDS]
         arguments += len(longest), *longest, json.dumps([_argument(one) for one in ended])
         self._expected.learn(bounds.deployment, ended)
@@ -206,9 +215,9 @@ class Limiter:
         """
         arguments: list[str | int] = [*self._times(bounds), KEY_LIFE_SECONDS, until, int(days)]
         if shared is not None:
-            arguments[2] = micro(max(shared.call, bounds.call))
+            arguments[2] = microseconds(max(shared.call, bounds.call))
         for phase, stands, *counts in entries:
-            arguments += phase, micro(stands), *counts
+            arguments += phase, microseconds(stands), *counts
         keys = [] if shared is None else [shared.key]
         with suppress(redis.RedisError):
             windows = self.keys.windows(bounds.deployment, bounds.tier, keys)
@@ -270,12 +279,17 @@ class Limiter:
         Where no limit per minute is stated, none bounds the travel. The slot's lease does anyhow,
         and the claim's, which is as long: after it another worker may have the item.
         """
-        leased = self._lease / 1e6 * 2 / 3
+        leased = self._lease / SECOND_US * 2 / 3
         rated = bounds.rated or any(one.rated for one in bounds.shared)
         return min(self.travel, leased) if rated else leased
 
     def _times(self, bounds: Bounds) -> tuple[int, int, int, int]:
-        return micro(self.minute), micro(self.travel), micro(bounds.call), micro(self.day)
+        return (
+            microseconds(self.minute),
+            microseconds(self.travel),
+            microseconds(bounds.call),
+            microseconds(self.day),
+        )
 
 
 def _argument(spent: CallUsage) -> tuple[object, ...]:
@@ -289,6 +303,6 @@ def _argument(spent: CallUsage) -> tuple[object, ...]:
         sent and refused is None,
         # A trial's refusal says that the trouble lasts, and nothing of the rate.
         0 if refused is None or slot.trial else 1 + DIMENSIONS.index(refused),
-        None if over is None else micro(over - slot.asked),
+        None if over is None else microseconds(over - slot.asked),
         *((slot.input, slot.output) if want is None else (want.input, want.output)),
     )

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tierqueue.router.lifecycle import LIMITS, Wait
+from tierqueue.router.policy.duration import microseconds
 from tierqueue.workers.limits.bounds import FORGOTTEN, RATE_FORGOTTEN, TIER_FORGOTTEN, Bounds
 from tierqueue.workers.limits.rates import Rates
 
@@ -50,12 +51,7 @@ def scopes_of(bounds: Bounds) -> list[str | int]:
 
 def _scope(rates: Rates, windows: bool, call: float) -> list[str | int]:
     limits = (*rates.rates, rates.in_flight)
-    return [*("" if most is None else most for most in limits), int(windows), micro(call)]
-
-
-def micro(seconds: float) -> int:
-    """The microseconds that scripts count in."""
-    return round(seconds * 1_000_000)
+    return [*("" if most is None else most for most in limits), int(windows), microseconds(call)]
 
 
 def bit_of(limit: Wait) -> int:

@@ -9,6 +9,7 @@ from tierqueue.ledger.results import promises
 from tierqueue.ledger.session import Ledger, unreachable
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.item import Tier
+from tierqueue.router.policy.duration import SECOND_US
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.broker.slices import Slice, cut
 from tierqueue.tasks.results.delivery import Delivery
@@ -22,7 +23,7 @@ MOST = 500
 CHECKED_AT_ONCE = 2_000
 """Promises not kept that one sweep checks; the next goes on from there."""
 
-OVERDUE_US = 2_000_000
+OVERDUE_US = 2 * SECOND_US
 """Microseconds after an item's end in which its worker keeps its promises without our help."""
 
 

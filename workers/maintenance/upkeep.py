@@ -18,6 +18,7 @@ from tierqueue.ledger.session import Ledger, unreachable
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.lifecycle import State
 from tierqueue.router.policy.defaults import LONGEST_REUSE_US
+from tierqueue.router.policy.duration import DAY_US, HOUR_US, SECOND_US, microseconds
 from tierqueue.router.policy.policy import RetentionPolicy
 from tierqueue.tasks.broker import memory
 from tierqueue.tasks.results.delivery import Delivery
@@ -29,7 +30,7 @@ _log = structlog.get_logger(__name__)
 TICK_SECONDS = 1.0
 """Seconds between two rounds."""
 
-_LATE_US = 2_000_000
+_LATE_US = 2 * SECOND_US
 """Microseconds after a dead letter's end in which its worker announces it without our help."""
 
 _MOST = 500
@@ -37,16 +38,16 @@ _PAGE = 5_000
 _SLOW_SECONDS = 30.0
 """Seconds between two rounds of what has time."""
 
-_FORGET_PROCESS_US = 3_600_000_000
+_FORGET_PROCESS_US = HOUR_US
 """Microseconds without a heartbeat after which a process is no longer shown."""
 
-_FORGET_CHORD_US = 7 * 86_400_000_000
+_FORGET_CHORD_US = 7 * DAY_US
 """Microseconds after which nobody tells a chord's last part again."""
 
-_FORGET_QUESTION_US = LONGEST_REUSE_US + 86_400_000_000
+_FORGET_QUESTION_US = LONGEST_REUSE_US + DAY_US
 """Microseconds after which what was asked is forgotten: its answer is reused no longer."""
 
-_UNWATCHED_US = 10_000_000
+_UNWATCHED_US = 10 * SECOND_US
 """Microseconds without a beat after which nobody knows what became of the broker."""
 
 
@@ -168,7 +169,7 @@ class Upkeep:
             self._retained = time.monotonic()
 
     def _owe_again(self, mending: Any, lost_at: int, since: int) -> tuple[int, int]:
-        told_before = lost_at + round(TICK_SECONDS * 1_000_000)
+        told_before = lost_at + microseconds(TICK_SECONDS)
         self._erase_again(since)
         again, last = 0, ""
         while True:
@@ -176,8 +177,8 @@ class Upkeep:
                 count, seen = broker_loss.owe_again(
                     connection,
                     told_before=told_before,
-                    told_after=max(since, lost_at - round(self._result_expires * 1_000_000)),
-                    regulated_after=max(since, lost_at - REGULATED_EXPIRES_SECONDS * 1_000_000),
+                    told_after=max(since, lost_at - microseconds(self._result_expires)),
+                    regulated_after=max(since, lost_at - REGULATED_EXPIRES_SECONDS * SECOND_US),
                     last_id=last,
                     most=_PAGE,
                 )

@@ -11,12 +11,13 @@ from tierqueue.ledger.lifecycle.flows import Flow
 from tierqueue.ledger.lifecycle.routes import ReadyItem
 from tierqueue.ledger.monitoring import rate_waits
 from tierqueue.ledger.session import Transaction
+from tierqueue.router.policy.duration import SECOND_US
 from tierqueue.router.policy.policy import Policy
 
-LASTS_US = 5_000_000
+LASTS_US = 5 * SECOND_US
 """Microseconds for which a rate counts as used up after an item was last seen to wait for it."""
 
-LATELY_US = 1_000_000
+LATELY_US = SECOND_US
 """Microseconds after which what was sent is called, waits, or is with a worker that was lost."""
 
 FEWEST = 16

@@ -11,7 +11,7 @@ import click
 from tierqueue.operations.cli.output.printing import on_terminal
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import shown
-from tierqueue.router.policy.duration import parse_duration
+from tierqueue.router.policy.duration import microseconds, parse_duration
 from tierqueue.router.policy.policy_errors import nearest
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def ago(duration: str | None) -> int | None:
     if duration is None:
         return None
     try:
-        return round(datetime.now(UTC).timestamp() * 1_000_000) - parse_duration(duration)
+        return microseconds(datetime.now(UTC).timestamp()) - parse_duration(duration)
     except ValueError as error:
         raise InvalidItem(str(error)) from None
 

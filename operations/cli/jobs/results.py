@@ -22,6 +22,7 @@ from tierqueue.operations.cli.output.result_files import (
 )
 from tierqueue.operations.cli.output.simulated import AMONG
 from tierqueue.router.errors import InvalidItem
+from tierqueue.router.policy.duration import SECOND_US
 from tierqueue.tasks.durations import duration
 from tierqueue.tasks.plural import count
 
@@ -220,7 +221,7 @@ def _line(job: "JobRecord", told: "ResultsSummary") -> str:
     cost = format_usd(told.cost) + (AMONG if told.simulated else "")
     parts += [f"{told.tokens:,} tokens", cost]
     if told.ended_at:
-        parts.append(duration((told.ended_at - job.submitted_at) / 1e6))
+        parts.append(duration((told.ended_at - job.submitted_at) / SECOND_US))
     return f"job {job.id}: {count(told.rows, 'row')}: {'; '.join(parts)}"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,7 @@ from tierqueue.operations.cli.output.simulated import marked
 from tierqueue.router.errors import InvalidPolicy
 from tierqueue.router.item import Below
 from tierqueue.router.money import NanoUSD, format_usd
+from tierqueue.router.policy.duration import SECOND_US, utc
 
 if TYPE_CHECKING:
     from tierqueue.ledger.accounting import audit
@@ -87,9 +87,9 @@ def spend(by: str, job: str | None, since: str | None, plot: Path | None, as_jso
             first = spending.first_item(connection)
             begin = None if first is None else max(asked.since, first)
         now = database_now(connection)
-    at = datetime.fromtimestamp(now / 1e6, UTC)
+    at = utc(now)
     frontier = all_on_frontier(used, policy, at)
-    seconds = 0.0 if job is not None or begin is None else (now - begin) / 1e6
+    seconds = 0.0 if job is not None or begin is None else (now - begin) / SECOND_US
     engines = idle(policy, deployments, used, seconds, at)
     caches = cached(counted, policy, at)
     if plot is not None:

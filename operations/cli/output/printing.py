@@ -16,6 +16,7 @@ import click
 
 from tierqueue.operations.cli.output.escapes import json_line, visible
 from tierqueue.router.money import NanoUSD, format_usd
+from tierqueue.router.policy.duration import SECOND_US
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -143,13 +144,13 @@ def moment(microseconds: int | None) -> str:
     """An epoch time as a clock on this machine's wall shows it, with its distance to UTC."""
     if microseconds is None:
         return ""
-    local = datetime.fromtimestamp(microseconds / 1_000_000).astimezone()
+    local = datetime.fromtimestamp(microseconds / SECOND_US).astimezone()
     return local.isoformat(" ", "seconds").replace("+00:00", "Z")
 
 
 def clock(microseconds: int) -> tuple[str, str]:
     """An epoch time on this machine's clock: its date with the zone, and its time of day."""
-    local = datetime.fromtimestamp(microseconds / 1_000_000).astimezone()
+    local = datetime.fromtimestamp(microseconds / SECOND_US).astimezone()
     zone = "UTC" if local.tzname() == "UTC" else f"{local.tzname()}, UTC{local.isoformat()[-6:]}"
     return f"{local.date().isoformat()} ({zone})", local.time().isoformat("milliseconds")
 

@@ -9,6 +9,7 @@ from tierqueue.operations.cli.output.escapes import visible
 from tierqueue.operations.cli.output.printing import moment
 from tierqueue.operations.status import DeploymentStatus, Status, TierStatus
 from tierqueue.router.money import NanoUSD, format_usd
+from tierqueue.router.policy.duration import SECOND_US
 from tierqueue.tasks.durations import duration
 
 WIDTH = 80
@@ -104,7 +105,7 @@ def _deployment(deployment: DeploymentStatus, now: int) -> str:
 
 def _condition(deployment: DeploymentStatus, now: int) -> str:
     if (held := deployment.condition) is not None:
-        return f"{held.code} {duration((now - (held.since or now)) / 1e6)}"
+        return f"{held.code} {duration((now - (held.since or now)) / SECOND_US)}"
     if stopped := deployment.stopped:
         return f"STOPPED by {stopped} worker{'s' if stopped != 1 else ''}"
     if deployment.loading_seconds is not None:

@@ -13,6 +13,7 @@ from tierqueue.operations.cli.output.simulated import MARK, marked
 from tierqueue.router.item import Below
 from tierqueue.router.lifecycle import ENDS, State
 from tierqueue.router.money import format_usd
+from tierqueue.router.policy.duration import SECOND_US
 from tierqueue.tasks.durations import duration
 from tierqueue.tasks.plural import count
 
@@ -57,7 +58,7 @@ def headline(
     """
     state, reason = item.state, item.reason
     until = item.ended_at or now
-    took = duration((until - item.submitted_at) / 1e6)
+    took = duration((until - item.submitted_at) / SECOND_US)
     how = f"{state} ({reason})" if reason else state
     held = f", {format_usd(item.held)} held" if item.held and state not in ENDS else ""
     when = f"{how} {'after' if state in ENDS else 'for'} {took}"
@@ -135,7 +136,7 @@ def _called(
     for attempt in attempts:
         last = attempt is attempts[-1]
         route = _route(item) if last and attempt.deployment == item.deployment else ()
-        waited = (attempt.started_at - free) / 1e6
+        waited = (attempt.started_at - free) / SECOND_US
         why = "" if before is None else f", because {OUTCOMES.get(str(before.outcome), '')}"
         simulated = MARK if is_simulated(attempt, deployments) else ""
         moved = before is not None and before.tier != attempt.tier
@@ -259,7 +260,7 @@ def _present(
             yield Event(None, "kept", (f"see `tierqueue job results {item.job_id}`",))
         return
     if item.state == State.RUNNING:
-        left = ((item.lease_until or now) - now) / 1e6
+        left = ((item.lease_until or now) - now) / SECOND_US
         lease = f"holds for {duration(left)} more" if left > 0 else f"ended {duration(-left)} ago"
         yield Event(None, "running", (f"its lease {lease}",))
         return
@@ -272,6 +273,6 @@ def _present(
     if item.reason:
         lines.append(" ".join(filter(None, reason_of(item.reason, item.ceiling))))
     if item.ready_at > now:
-        left = (item.ready_at - now) / 1e6
+        left = (item.ready_at - now) / SECOND_US
         lines.append(f"until {moment(item.ready_at)}, for {duration(left)} more")
     yield Event(None, item.state, tuple(lines) or ("its turn comes",))

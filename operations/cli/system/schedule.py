@@ -24,6 +24,7 @@ from tierqueue.operations.cli.output.printing import (
 )
 from tierqueue.operations.cli.system.schedule_add import add, for_scripts
 from tierqueue.router.errors import InvalidItem
+from tierqueue.router.policy.duration import SECOND_US
 from tierqueue.router.policy.policy_errors import there_is_no
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ def _when(made: Schedule) -> str:
     if made.cron is not None:
         return f"{made.cron} {made.timezone}"
     assert made.every is not None
-    return f"every {made.every / 1e6:,.0f} s"
+    return f"every {made.every / SECOND_US:,.0f} s"
 
 
 def _became(run: Run) -> str:

@@ -24,6 +24,7 @@ from tierqueue.operations.cli.input.options import (
 from tierqueue.operations.cli.output.printing import emit, json_option, moment, record, say
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import shown
+from tierqueue.router.policy.duration import SECOND_US
 
 if TYPE_CHECKING:
     from tierqueue.ledger.lifecycle.items import NewItem
@@ -157,7 +158,7 @@ def for_scripts(made: Schedule) -> dict[str, Any]:
     """A schedule for scripts."""
     told = record(asdict(made), times=_TIMES)
     every = told.pop("every")
-    return {**told, "every_seconds": None if every is None else every / 1e6}
+    return {**told, "every_seconds": None if every is None else every / SECOND_US}
 
 
 def _job(

@@ -11,6 +11,7 @@ from tierqueue.operations.cli.input.options import demand_options, given, read_a
 from tierqueue.operations.cli.input.policies import applied_or_file, read_policy
 from tierqueue.operations.cli.output.printing import emit, json_option, paragraph, record
 from tierqueue.operations.cli.output.simulated import marked
+from tierqueue.router.policy.duration import SECOND_US
 from tierqueue.tasks.durations import duration
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def _asked_first(new: "NewItem", policy: "Policy") -> list[str]:
     if usual is not None and usual.rules is not None and usual.rules.version not in off:
         said.append(f"but first: {_ruled(new, usual.rules, policy)}")
     if usual is not None and usual.reuse is not None:
-        life = duration(usual.reuse / 1e6)
+        life = duration(usual.reuse / SECOND_US)
         said.append(f"but first: what was accepted for an identical item in the last {life}")
     if usual is not None and usual.surrogate is not None and usual.surrogate.version not in off:
         said.append(f"but first: {_certified(new, usual.surrogate.version, policy)}")
