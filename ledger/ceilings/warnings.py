@@ -8,12 +8,15 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import bindparam, literal_column, select, update
+from sqlalchemy import bindparam, select, update
 
 from tierqueue.ledger.bulk import among, upsert
 from tierqueue.ledger.ceilings.books import window_start
+from tierqueue.ledger.literals import equals, is_in
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import balances, ceiling_marks, ceiling_warnings, ceilings, items
+from tierqueue.router.errors import CostCeilingExceeded
+from tierqueue.router.lifecycle import State
 from tierqueue.router.money import NanoUSD
 from tierqueue.router.policy.duration import HOUR_US, SECOND_US
 from tierqueue.router.policy.policy import WarningPolicy
@@ -154,10 +157,9 @@ def take(connection: Transaction, item_ids: Sequence[str], now: int) -> list[Cei
 
 _WARNED = select(ceiling_warnings).where(among(ceiling_warnings.c.balance_id))
 _MARKS = select(ceiling_marks).where(among(ceiling_marks.c.balance_id))
-# As literals: neither database uses a partial index for a parameter gladly.
 _DEAD = (
-    items.c.state == literal_column("'dead'"),
-    items.c.reason == literal_column("'cost_ceiling'"),
+    is_in(State.DEAD),
+    equals(items.c.reason, CostCeilingExceeded.reason),
     items.c.hooked_at.is_(None),
 )
 _NOT_NOTIFIED = (

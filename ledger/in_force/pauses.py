@@ -14,7 +14,6 @@ from sqlalchemy import (
     bindparam,
     delete,
     func,
-    literal_column,
     or_,
     select,
     update,
@@ -23,6 +22,7 @@ from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from tierqueue.ledger import audit_log
 from tierqueue.ledger.bulk import among, upsert
+from tierqueue.ledger.literals import is_in
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import items, jobs, pauses
@@ -110,7 +110,7 @@ SOONEST = 512
 """Waiting items of which it is asked each time for whom they wait: the next to be ready."""
 
 _WAITING = select(items.c.budget, items.c.reason, items.c.ready_at).where(
-    items.c.state == literal_column(f"'{State.WAITING.value}'"),
+    is_in(State.WAITING),
     items.c.ready_at.between(bindparam("now"), bindparam("soon")),
 )
 
@@ -180,7 +180,7 @@ def pull_back(connection: Transaction, paused: Sequence[Pause]) -> int:
     held = or_(*(items.c[_COLUMNS[kind]].in_(names) for kind, names in _by_kind(paused).items()))
     # In no order: whoever skips locked rows waits for nobody, and the few queued rows are found by
     # their own small index, not along all ids.
-    queued = items.c.state == literal_column(f"'{State.QUEUED.value}'")
+    queued = is_in(State.QUEUED)
     found = select(items.c.id).where(queued, held).with_for_update(skip_locked=True)
     ids = sorted(connection.execute(found).scalars())
     if ids:

@@ -12,13 +12,13 @@ from sqlalchemy import (
     and_,
     bindparam,
     func,
-    literal_column,
     select,
     tuple_,
     update,
 )
 
 from tierqueue.ledger.bulk import among, upsert
+from tierqueue.ledger.literals import is_in
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import items, policies, policy_versions
 from tierqueue.router.lifecycle import State
@@ -130,7 +130,7 @@ def route_tier_anew(
     rows = connection.execute(
         select(*place)
         .where(
-            items.c.state == literal_column(f"'{state.value}'"),
+            is_in(state),
             items.c.tier == tier,
             tuple_(*place) > tuple_(*(after or _FIRST)),
             OUTDATED,

@@ -4,16 +4,17 @@
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import delete, func, literal_column, select, update
+from sqlalchemy import delete, func, select, update
 
 from tierqueue.ledger import audit_log
 from tierqueue.ledger.bulk import among, upsert
 from tierqueue.ledger.in_force.pauses import LONGEST_US
+from tierqueue.ledger.literals import is_in
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import items, limits
 from tierqueue.router.item import given_name
-from tierqueue.router.lifecycle import LIMITS, Wait
+from tierqueue.router.lifecycle import LIMITS, State, Wait
 from tierqueue.router.policy.deployment import whose
 from tierqueue.router.policy.duration import SECOND_US
 
@@ -88,7 +89,7 @@ def _wake(connection: Transaction, scope: str, now: int) -> None:
     waiting = (
         select(items.c.id)
         .where(
-            items.c.state == literal_column("'waiting'"),
+            is_in(State.WAITING),
             items.c.ready_at.between(now, now + LONGEST_US),
             items.c.reason.in_([*LIMITS, Wait.TOKEN_LIMIT]),
             *of_it,

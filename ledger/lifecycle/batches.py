@@ -7,16 +7,16 @@ processes ask a provider for the same batch.
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
-from sqlalchemy import and_, bindparam, func, insert, literal_column, or_, select, update
+from sqlalchemy import and_, bindparam, func, insert, or_, select, update
 
 from tierqueue.ledger.bulk import among
 from tierqueue.ledger.in_force import pauses, prompts
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.in_force.policies import OUTDATED
 from tierqueue.ledger.lifecycle.claims import Claim
-from tierqueue.ledger.lifecycle.flows import is_in
 from tierqueue.ledger.lifecycle.leases import LapsedLease
 from tierqueue.ledger.lifecycle.settlements import BOOKED
+from tierqueue.ledger.literals import equals, is_in
 from tierqueue.ledger.records import ATTEMPT, ITEM, Attempt, Fence, Item
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import attempts, batches, items
@@ -78,7 +78,7 @@ class Batch(NamedTuple):
 BATCH = tuple(batches.c[name] for name in Batch._fields)
 """The columns of a ``Batch``, in its order."""
 
-_COLLECTED = and_(is_in(State.WAITING), items.c.reason == literal_column(f"'{Wait.BATCH.value}'"))
+_COLLECTED = and_(is_in(State.WAITING), equals(items.c.reason, Wait.BATCH))
 
 
 class LostBatch(Exception):

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import and_, bindparam, exists, literal_column, or_, select, update
+from sqlalchemy import and_, bindparam, exists, or_, select, update
 
 from tierqueue.ledger.bulk import among, insert_many
-from tierqueue.ledger.lifecycle.flows import is_in
 from tierqueue.ledger.lifecycle.items import Death, NewItem, die, prepare
+from tierqueue.ledger.literals import equals, is_in
 from tierqueue.ledger.records import PART, DocumentPart
 from tierqueue.ledger.results import chords
 from tierqueue.ledger.results.promises import Ending, Ends, Promise, ends_of
@@ -27,7 +27,7 @@ AGAIN_US = MINUTE_US
 
 _WAITS = (
     is_in(State.WAITING),
-    items.c.reason == literal_column(f"'{Wait.PIECES.value}'"),
+    equals(items.c.reason, Wait.PIECES),
 )
 _DUE = (
     select(items.c.id)

@@ -18,11 +18,11 @@ from sqlalchemy import (
     Connection,
     Select,
     bindparam,
-    literal_column,
     select,
     union_all,
 )
 
+from tierqueue.ledger.literals import is_in
 from tierqueue.ledger.tables import items
 from tierqueue.router.lifecycle import State
 from tierqueue.router.policy.defaults import DEFAULT_DEADLINE_US
@@ -55,11 +55,6 @@ class Flow(NamedTuple):
     def names(self) -> Mapping[str, str | None]:
         """What all of its items bear, by the kind of pause that holds them back."""
         return {"budget": self.budget, "job": self.job_id, "task": self.task}
-
-
-def is_in(state: State) -> ColumnElement[bool]:
-    """The state as a literal: neither database uses a partial index for a parameter gladly."""
-    return items.c.state == literal_column(f"'{state.value}'")
 
 
 @lru_cache(maxsize=4096)

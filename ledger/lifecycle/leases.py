@@ -3,9 +3,10 @@
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, literal_column, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from tierqueue.ledger.bulk import among
+from tierqueue.ledger.literals import is_in
 from tierqueue.ledger.records import ATTEMPT, ITEM, Attempt, Item
 from tierqueue.ledger.tables import attempts, items
 from tierqueue.router.lifecycle import State
@@ -38,7 +39,7 @@ def renew(
 
 def claimed(connection: Connection, tier: str, deployment: str | None = None) -> bool:
     """Whether any item of the tier, or of its ``deployment``, is claimed by a worker now."""
-    where = [items.c.state == literal_column("'running'"), items.c.tier == tier]
+    where = [is_in(State.RUNNING), items.c.tier == tier]
     if deployment is not None:
         where.append(items.c.deployment == deployment)
     return connection.execute(select(items.c.id).where(*where).limit(1)).first() is not None
@@ -48,7 +49,7 @@ def any_claimed(
     connection: Connection, deployments: Collection[str], budget: str | None = None
 ) -> bool:
     """Whether any item of these deployments, and of the ``budget``, is claimed by a worker now."""
-    where = [items.c.state == literal_column("'running'"), items.c.deployment.in_(deployments)]
+    where = [is_in(State.RUNNING), items.c.deployment.in_(deployments)]
     if budget is not None:
         where.append(items.c.budget == budget)
     return connection.execute(select(items.c.id).where(*where).limit(1)).first() is not None
@@ -63,7 +64,7 @@ class LapsedLease(NamedTuple):
 
 _LAPSED = (
     select(*ITEM)
-    .where(items.c.state == literal_column("'running'"), items.c.lease_until < bindparam("now"))
+    .where(is_in(State.RUNNING), items.c.lease_until < bindparam("now"))
     .order_by(items.c.lease_until)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)

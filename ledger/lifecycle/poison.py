@@ -14,6 +14,7 @@ from tierqueue.ledger.in_force import pauses, policies
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.in_force.policies import OUTDATED
 from tierqueue.ledger.lifecycle.routes import READY, ReadyItem
+from tierqueue.ledger.literals import is_in
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import items
 from tierqueue.router.lifecycle import State
@@ -63,7 +64,7 @@ def queue(
     found = _SUSPECTS.where(*pauses.free(paused)) if paused else _SUSPECTS
     if held:
         # Whoever runs still counts; nobody is sent to a deployment that is held back.
-        sent = items.c.state != literal_column(f"'{State.ROUTED.value}'")
+        sent = ~is_in(State.ROUTED)
         found = found.where(or_(sent, items.c.deployment.not_in(held)))
     rows = connection.execute(found, {"last": last}).all()
     if not any(row.state == State.ROUTED for row in rows):

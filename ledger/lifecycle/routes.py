@@ -14,7 +14,8 @@ from tierqueue.ledger.in_force import pauses, policies
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.in_force.policies import OUTDATED
 from tierqueue.ledger.lifecycle import flows
-from tierqueue.ledger.lifecycle.flows import Reading, is_in
+from tierqueue.ledger.lifecycle.flows import Reading
+from tierqueue.ledger.literals import is_in
 from tierqueue.ledger.records import ITEM, Fence, Item
 from tierqueue.ledger.tables import items
 from tierqueue.router.lifecycle import State, Wait

@@ -12,7 +12,7 @@ from tierqueue.ledger.ceilings import balance
 from tierqueue.ledger.ceilings.balance import Balance
 from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.in_force.pauses import Pause
-from tierqueue.ledger.lifecycle.flows import is_in
+from tierqueue.ledger.literals import is_in
 from tierqueue.ledger.records import reason_of
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import attempts, items

@@ -4,12 +4,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, literal, literal_column, select
+from sqlalchemy import ColumnElement, and_, case, func, literal, select
 
 from tierqueue.ledger import audit_log
 from tierqueue.ledger.bulk import among
 from tierqueue.ledger.ceilings import balance
 from tierqueue.ledger.ceilings.balance import Balance
+from tierqueue.ledger.literals import is_in
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import items
 from tierqueue.router.lifecycle import State
@@ -27,7 +28,7 @@ ACKNOWLEDGED = "acknowledge dead letters"
 """The action by which somebody says that he has seen what died so far."""
 
 _DEAD = and_(
-    items.c.state == literal_column(f"'{State.DEAD.value}'"),
+    is_in(State.DEAD),
     # Nobody waits for a second answer: that there is none is told where both are compared.
     items.c.second_to.is_(None),
 )

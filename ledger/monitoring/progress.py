@@ -4,15 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, func, insert, literal_column, select, update
+from sqlalchemy import RowMapping, delete, func, insert, select, update
 
 from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.in_force.pauses import Pause
+from tierqueue.ledger.literals import is_in
 from tierqueue.ledger.monitoring import backlog, endings
 from tierqueue.ledger.monitoring.backlog import Backlog, RunningCalls, WaitingItems
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import items, processes, promises, raw_messages
+from tierqueue.router.lifecycle import State
 from tierqueue.router.policy.duration import SECOND_US
 
 _LATE_US = 10 * SECOND_US
@@ -89,7 +91,7 @@ def snapshot(connection: Transaction) -> Progress:
     """How work gets on now. What is counted is bounded, so that it costs the same at any size."""
     now = database_now(connection)
     paused = pauses.in_force(connection)
-    lapsed = (items.c.state == literal_column("'running'")) & (items.c.lease_until < now)
+    lapsed = is_in(State.RUNNING) & (items.c.lease_until < now)
     return Progress(
         processes=living(connection, now),
         backlog=backlog.ready(connection, now, paused),

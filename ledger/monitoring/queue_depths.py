@@ -14,7 +14,8 @@ from sqlalchemy import (
 from tierqueue.ledger.bulk import among
 from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.lifecycle import flows
-from tierqueue.ledger.lifecycle.flows import URGENT, USUAL, is_in
+from tierqueue.ledger.lifecycle.flows import URGENT, USUAL
+from tierqueue.ledger.literals import is_in
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import items
 from tierqueue.router.item import TIERS, Tier

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, bindparam, func, select, union_all
 
-from tierqueue.ledger.lifecycle.flows import is_in
+from tierqueue.ledger.literals import is_in
 from tierqueue.ledger.tables import items
 from tierqueue.router.lifecycle import DEPLOYMENT_RATES, State
 from tierqueue.router.policy.duration import MINUTE_US

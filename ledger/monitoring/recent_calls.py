@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, literal_column, or_, select
+from sqlalchemy import Connection, bindparam, or_, select
 
+from tierqueue.ledger.literals import equals, is_in
 from tierqueue.ledger.tables import attempts, items
 from tierqueue.router.item import Tier
+from tierqueue.router.lifecycle import State
 from tierqueue.router.outcome import INPUT_CLASSES
 
 
@@ -41,9 +43,9 @@ _SINCE = (
         attempts.c.started_at > bindparam("since"),
     )
 )
-_AT_APIS = _SINCE.where(attempts.c.tier != literal_column("'gpu'"))
+_AT_APIS = _SINCE.where(~equals(attempts.c.tier, Tier.GPU))
 """What an index serves: the house's own engines make more calls, and have no rates."""
-_RUNS = items.c.state == literal_column("'running'")
+_RUNS = is_in(State.RUNNING)
 _EXACT = ("accepted", "rejected")
 """Ends after which nothing but the usage can have been counted."""
 

@@ -2,11 +2,12 @@
 
 from typing import NamedTuple
 
-from sqlalchemy import literal_column, select
+from sqlalchemy import select
 
 from tierqueue.ledger import audit_log, tables
 from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.ceilings.balance import label
+from tierqueue.ledger.literals import is_in
 from tierqueue.ledger.operations.dead_letters import replay
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
@@ -101,7 +102,7 @@ def stopped_by(connection: Transaction, scope: str, name: str, window: str) -> l
         select(tables.items.c.id)
         .join(tables.balances, balance.id == ended_by)
         .where(
-            tables.items.c.state == literal_column(f"'{State.DEAD.value}'"),
+            is_in(State.DEAD),
             tables.items.c.reason == CostCeilingExceeded.reason,
             balance.scope == scope,
             balance.window == window,

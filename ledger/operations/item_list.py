@@ -14,7 +14,7 @@ from sqlalchemy import (
 )
 
 from tierqueue.ledger.audit_log import ACTION, Action
-from tierqueue.ledger.lifecycle.flows import is_in
+from tierqueue.ledger.literals import is_in
 from tierqueue.ledger.paging import page
 from tierqueue.ledger.records import ITEM, Item
 from tierqueue.ledger.session import Transaction

@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql
 
+from tierqueue.ledger.literals import equals, is_in
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.sqlite import job_moves
 from tierqueue.ledger.sqlite.job_moves import KEYS as _KEYS
@@ -138,7 +139,6 @@ def _live(state: State, *, shared: bool) -> Select[Any]:
 
     Never found by the job's index, which has all of it.
     """
-    is_in = items.c.state == literal_column(f"'{state.value}'")
     held = literal(0) if shared else func.coalesce(func.sum(items.c.held), 0)
     whole = literal(1) if shared else case((items.c.part_of.is_(None), 1), else_=0)
     sums = {"rows": func.coalesce(func.sum(whole), 0), "held": held}
@@ -150,7 +150,7 @@ def _live(state: State, *, shared: bool) -> Select[Any]:
         literal("").label("tier"),
         literal_column("FALSE").label("went_on"),
         *(sums.get(name, literal(0)).label(name) for name in _SUMS),
-    ).where(is_in)
+    ).where(is_in(state))
     if not shared:
         return found.where(items.c.job_id.concat("") == bindparam("job"))
     rows = found.join(job_rows, job_rows.c.item_id == items.c.id)
@@ -290,6 +290,6 @@ def fold(connection: Transaction) -> None:
 
 def forget_ends(connection: Transaction, now: int) -> None:
     """Take away in which seconds items ended long before ``now`` (epoch µs)."""
-    ends = job_counts.c.part == literal_column("'ends'")
+    ends = equals(job_counts.c.part, "ends")
     old = job_counts.c.at < (now - _KEPT_US) // SECOND_US
     connection.execute(delete(job_counts).where(ends, old))
