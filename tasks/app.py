@@ -1,6 +1,7 @@
 """The Celery application, the same for producers, the routing stage and the workers."""
 
 import os
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +16,16 @@ from tierqueue.tasks.installation import Installation
 _ON_THE_WAY_SECONDS = 3600
 """Seconds before Celery delivers an unacknowledged message again: far above the longest slice,
 because on Redis this is a deadline and not a lease; the ledger's tick is what finds lost work."""
+
+TRANSPORT_OPTIONS: Mapping[str, Any] = {
+    "visibility_timeout": _ON_THE_WAY_SECONDS,
+    "unacked_restore_interval": 1,
+    "unacked_restore_throttle": 1,
+    "socket_keepalive": True,
+    "socket_connect_timeout": 2,
+    "health_check_interval": 25,
+}
+"""How processes speak to a Redis broker."""
 
 
 class TierqueueApp(Celery):  # type: ignore[misc]  # celery ships no types
@@ -96,14 +107,7 @@ class TierqueueApp(Celery):  # type: ignore[misc]  # celery ships no types
             "broker_channel_error_retry": True,
             "broker_pool_limit": 20,
             "broker_pool_acquire_timeout": 5,
-            "broker_transport_options": {
-                "visibility_timeout": _ON_THE_WAY_SECONDS,
-                "unacked_restore_interval": 1,
-                "unacked_restore_throttle": 1,
-                "socket_keepalive": True,
-                "socket_connect_timeout": 2,
-                "health_check_interval": 25,
-            },
+            "broker_transport_options": TRANSPORT_OPTIONS,
             "redis_socket_connect_timeout": 2,
             "redis_socket_timeout": 5,
             "redis_socket_keepalive": True,

@@ -32,6 +32,15 @@ MENDING = "tierqueue:mending"
 WRITTEN = "tierqueue:written"
 """A key at the broker: written for a millisecond, to see whether it takes writes."""
 
+UNACKED = "tierqueue:route:unacked"
+"""A key at the broker: what routing stages have read and not yet acknowledged."""
+
+UNACKED_INDEX = "tierqueue:route:unacked-index"
+"""A key at the broker: since when that is out."""
+
+UNACKED_MUTEX = "tierqueue:route:unacked-mutex"
+"""A key at the broker: who puts it back on the queue."""
+
 LIMITER = "tierqueue:limiter"
 """The beginning of the limiter's keys at the broker."""
 

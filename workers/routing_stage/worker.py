@@ -13,7 +13,7 @@ from tierqueue.router.errors import TierqueueError
 from tierqueue.router.item import Tier
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks import collector, logs
-from tierqueue.tasks.app import TierqueueApp
+from tierqueue.tasks.app import TRANSPORT_OPTIONS, TierqueueApp
 from tierqueue.tasks.broker import memory, names
 from tierqueue.tasks.broker.slices import Slice
 from tierqueue.tasks.consumer.request import HIDDEN
@@ -37,6 +37,21 @@ RESEND_AFTER_LEASES = 2
 SCHEDULED_SECONDS = 2.0
 """Seconds between two looks for a scheduled job that is due."""
 
+TAKING_IN_SECONDS = 60
+"""Seconds before the broker delivers again what a routing stage has read and not acknowledged: it
+takes a call by name in at once, or puts it back."""
+
+
+def _transport() -> dict[str, Any]:
+    """Under keys of its own, since a message of the tiers is out for as long as its slice runs."""
+    own = {
+        "visibility_timeout": TAKING_IN_SECONDS,
+        "unacked_key": names.UNACKED,
+        "unacked_index_key": names.UNACKED_INDEX,
+        "unacked_mutex_key": names.UNACKED_MUTEX,
+    }
+    return {"broker_transport_options": {**TRANSPORT_OPTIONS, **own}}
+
 
 class RoutingWorker:
     """One routing stage in one Celery worker; many may run side by side."""
@@ -50,6 +65,7 @@ class RoutingWorker:
         self._heartbeat: Heartbeat | None = None
         self._tickers: list[Ticker] = []
         celery_options.use(app, names.ROUTING, "threads")
+        app.add_defaults(_transport)
         app.task(
             self._wake,
             name=names.WAKE,

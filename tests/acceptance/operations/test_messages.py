@@ -33,7 +33,8 @@ def alive(running: RunningSystem) -> bool:
 
 
 def nothing_left(client: Any) -> bool:
-    return not (client.llen("route") or client.llen("gpu") or client.hlen("unacked"))
+    unread = client.llen("route") or client.llen("gpu")
+    return not (unread or client.hlen("unacked") or client.hlen(names.UNACKED))
 
 
 def ten_good_calls_come_through(running: RunningSystem) -> None:
