@@ -9,7 +9,6 @@ from typing import NamedTuple, Self
 
 from sqlalchemy import (
     Connection,
-    and_,
     bindparam,
     func,
     select,
@@ -18,17 +17,18 @@ from sqlalchemy import (
 )
 
 from tierqueue.ledger.bulk import among, upsert
-from tierqueue.ledger.literals import is_in
+from tierqueue.ledger.literals import is_in, number
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import items, policies, policy_versions
 from tierqueue.router.lifecycle import State
 
-_LAST = select(policies.c.digest).order_by(policies.c.started_at.desc()).limit(1)
+_ONE = number(1)
+_LAST = select(policies.c.digest).order_by(policies.c.started_at.desc()).limit(_ONE)
 
 IN_FORCE = _LAST.scalar_subquery()
 """The digest of the policy in force; null where no routing stage has ever started."""
 
-OUTDATED = and_(IN_FORCE.is_not(None), items.c.policy.is_distinct_from(IN_FORCE))
+OUTDATED = items.c.policy.is_distinct_from(func.coalesce(IN_FORCE, items.c.policy))
 """Whether an item was routed under another policy than the one in force."""
 
 _ROUTE_ANEW = update(items).where(among(items.c.id)).values(state=State.SUBMITTED.value)
@@ -64,7 +64,7 @@ class AppliedPolicy(NamedTuple):
 APPLIED = tuple(policy_versions.c[name] for name in AppliedPolicy._fields)
 """The columns of an ``AppliedPolicy``, in its order."""
 
-_NEWEST = select(*APPLIED).order_by(policy_versions.c.id.desc()).limit(1)
+_NEWEST = select(*APPLIED).order_by(policy_versions.c.id.desc()).limit(_ONE)
 _EARLIER = policy_versions.alias()
 _SINCE = (
     select(*APPLIED)
@@ -79,7 +79,7 @@ _SINCE = (
     )
     .order_by(policy_versions.c.id)
 )
-_NEWEST_DIGEST = select(policy_versions.c.digest).order_by(policy_versions.c.id.desc()).limit(1)
+_NEWEST_DIGEST = select(policy_versions.c.digest).order_by(policy_versions.c.id.desc()).limit(_ONE)
 
 
 def start(connection: Transaction, digest: str, now: int) -> None:

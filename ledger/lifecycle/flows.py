@@ -22,8 +22,9 @@ from sqlalchemy import (
     union_all,
 )
 
-from tierqueue.ledger.literals import is_in
+from tierqueue.ledger.literals import is_in, is_of, number
 from tierqueue.ledger.tables import items
+from tierqueue.router.item import TIERS
 from tierqueue.router.lifecycle import State
 from tierqueue.router.policy.defaults import DEFAULT_DEADLINE_US
 
@@ -86,35 +87,33 @@ def due_at(submitted_at: int, deadline: int | None, priority: int) -> int:
     return submitted_at + (left >> priority)
 
 
-def _at(*, routed: bool) -> list[ColumnElement[bool]]:
-    if routed:
-        return [is_in(State.ROUTED), items.c.tier == bindparam("tier")]
-    return [is_in(State.SUBMITTED)]
+def _at(tier: str | None) -> list[ColumnElement[bool]]:
+    return [is_in(State.SUBMITTED)] if tier is None else [is_in(State.ROUTED), is_of(tier)]
 
 
-def _heads(*, routed: bool) -> Select[Any]:
+_ONE, _MOST = number(1), number(MOST)
+
+
+def _heads(tier: str | None, *since: ColumnElement[bool]) -> Select[Any]:
     """The first item of each flow: from one to the next along the index, whatever lies between."""
     order = (items.c.flow, items.c.due, items.c.id)
-    first = select(items.c.id).where(*_at(routed=routed), items.c.flow >= bindparam("since"))
-    first_id = first.order_by(*order).limit(1).scalar_subquery()
+    first = select(items.c.id).where(*_at(tier), *since)
+    first_id = first.order_by(*order).limit(_ONE).scalar_subquery()
     heads = select(first_id.label("id")).cte("heads", recursive=True)
     seen = items.alias("seen")
-    following = select(items.c.id).where(*_at(routed=routed), items.c.flow > seen.c.flow)
-    following_id = following.order_by(*order).limit(1).correlate(seen).scalar_subquery()
+    following = select(items.c.id).where(*_at(tier), items.c.flow > seen.c.flow)
+    following_id = following.order_by(*order).limit(_ONE).correlate(seen).scalar_subquery()
     heads = heads.union_all(
         select(following_id).select_from(heads).join(seen, seen.c.id == heads.c.id)
     )
     found = items.alias("found")
     columns = [found.c[name] for name in ("flow", *Flow._fields[1:])]
-    return (
-        select(*columns)
-        .select_from(heads)
-        .join(found, found.c.id == heads.c.id)
-        .limit(bindparam("most"))
-    )
+    return select(*columns).select_from(heads).join(found, found.c.id == heads.c.id).limit(_MOST)
 
 
-_SUBMITTED, _ROUTED = _heads(routed=False), _heads(routed=True)
+_PLACES: tuple[str | None, ...] = (None, *TIERS)
+_ALL = {place: _heads(place) for place in _PLACES}
+_FROM = {place: _heads(place, items.c.flow >= bindparam("since")) for place in _PLACES}
 
 
 def with_work(connection: Connection, tier: str | None, since: str = "") -> list[Flow]:
@@ -122,9 +121,8 @@ def with_work(connection: Connection, tier: str | None, since: str = "") -> list
 
     By their names, from ``since`` on: urgent ones first.
     """
-    given = {"tier": tier, "since": since, "most": MOST}
-    found = connection.execute(_SUBMITTED if tier is None else _ROUTED, given)
-    return [Flow._make(row) for row in found]
+    found = _FROM[tier] if since else _ALL[tier]
+    return [Flow._make(row) for row in connection.execute(found, {"since": since} if since else {})]
 
 
 Record = TypeVar("Record")
@@ -159,26 +157,26 @@ def first_of(
         some = names[start : start + _AT_ONCE]
         # A few sizes, so that few statements are compiled.
         size = next(size for size in (1, 4, 16, _AT_ONCE) if size >= len(some))
-        parameters: dict[str, Any] = {**given, "tier": tier}
+        parameters: dict[str, Any] = dict(given)
         for at in range(size):
             name = some[at] if at < len(some) else some[0]
             parameters[f"flow{at}"] = name
             parameters[f"most{at}"] = wanted[name] if at < len(some) else 0
-        rows = connection.execute(_first(size, read, routed=tier is not None), parameters)
+        rows = connection.execute(_first(size, read, tier), parameters)
         found += map(read.record, rows)
     return found
 
 
 @lru_cache(maxsize=32)
-def _first(size: int, read: Reading[Any], *, routed: bool) -> Select[Any] | CompoundSelect[Any]:
-    parts = [_part(at, read, routed=routed) for at in range(size)]
+def _first(size: int, read: Reading[Any], tier: str | None) -> Select[Any] | CompoundSelect[Any]:
+    parts = [_part(at, read, tier) for at in range(size)]
     return union_all(*parts) if size > 1 else parts[0]
 
 
-def _part(at: int, read: Reading[Any], *, routed: bool) -> Select[Any]:
+def _part(at: int, read: Reading[Any], tier: str | None) -> Select[Any]:
     part = (
         select(*read.columns)
-        .where(*_at(routed=routed), items.c.flow == bindparam(f"flow{at}"), *read.where)
+        .where(*_at(tier), items.c.flow == bindparam(f"flow{at}"), *read.where)
         .order_by(items.c.due, items.c.id)
         .limit(bindparam(f"most{at}"))
     )

@@ -15,7 +15,7 @@ from tierqueue.ledger.bulk import among
 from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.lifecycle import flows
 from tierqueue.ledger.lifecycle.flows import URGENT, USUAL
-from tierqueue.ledger.literals import is_in
+from tierqueue.ledger.literals import is_in, is_of, number
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import items
 from tierqueue.router.item import TIERS, Tier
@@ -24,21 +24,22 @@ from tierqueue.router.lifecycle import State
 COUNTED = 10_000
 """Most items of a tier that are counted as ahead of another."""
 
+_URGENT = (
+    items.c.flow >= literal_column(f"'{URGENT}'"),
+    items.c.flow < literal_column(f"'{USUAL}'"),
+)
+
 _FILLINGS = union_all(
     *(
         select(
             literal_column(f"'{tier.value}'").label("tier"),
             select(func.count())
-            .where(is_in(State.QUEUED), items.c.tier == tier.value)
+            .where(is_in(State.QUEUED), is_of(tier))
             .scalar_subquery()
             .label("queued"),
+            select(items.c.id).where(is_in(State.ROUTED), is_of(tier)).exists().label("routed"),
             select(items.c.id)
-            .where(is_in(State.ROUTED), items.c.tier == tier.value)
-            .exists()
-            .label("routed"),
-            select(items.c.id)
-            .where(is_in(State.ROUTED), items.c.tier == tier.value)
-            .where(items.c.flow >= URGENT, items.c.flow < USUAL)
+            .where(is_in(State.ROUTED), is_of(tier), *_URGENT)
             .exists()
             .label("urgent"),
         )
@@ -48,11 +49,9 @@ _FILLINGS = union_all(
 
 
 def _counted(tier: Tier, state: State, *where: ColumnElement[bool]) -> ColumnElement[int]:
-    found = select(items.c.id).where(is_in(state), items.c.tier == tier.value, *where)
-    return select(func.count()).select_from(found.limit(COUNTED).subquery()).scalar_subquery()
-
-
-_URGENT = (items.c.flow >= URGENT, items.c.flow < USUAL)
+    found = select(items.c.id).where(is_in(state), is_of(tier), *where)
+    counted = found.limit(number(COUNTED)).subquery()
+    return select(func.count()).select_from(counted).scalar_subquery()
 
 
 def _ahead(*of_tier: ColumnElement[bool]) -> dict[Tier, Select[int, int, int, int]]:
@@ -68,7 +67,7 @@ def _ahead(*of_tier: ColumnElement[bool]) -> dict[Tier, Select[int, int, int, in
 
 
 _AHEAD = _ahead(among(items.c.flow))
-_AHEAD_OF_MANY = _ahead()
+_AHEAD_OF_ALL = _ahead()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +101,10 @@ def ahead(connection: Transaction) -> dict[str, ItemsAhead]:
     for tier in TIERS:
         having = flows.with_work(connection, tier.value)
         names = [flow.name for flow in having if not pauses.holds(paused, flow.names)]
-        many = len(having) == flows.MOST
-        counted = connection.execute(_AHEAD_OF_MANY[tier] if many else _AHEAD[tier], {"ids": names})
+        if len(names) == len(having) or len(having) == flows.MOST:
+            counted = connection.execute(_AHEAD_OF_ALL[tier])
+        else:
+            counted = connection.execute(_AHEAD[tier], {"ids": names})
         routed, urgent, queued, urgent_queued = counted.one()
         found[tier.value] = ItemsAhead(routed + queued, urgent + urgent_queued)
     return found
