@@ -116,6 +116,12 @@ async def read_request(reader: asyncio.StreamReader) -> bytes:
     return head + await reader.readexactly(length)
 
 
+async def cut_after_the_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """The connection breaks once the request was read."""
+    await read_request(reader)
+    writer.transport.abort()
+
+
 def replies(status: int, body: Any, headers: dict[str, str] | None = None) -> Play:
     """Answer each request on a connection with ``status`` and ``body`` (JSON, or raw bytes)."""
     sent = body if isinstance(body, bytes) else json.dumps(body).encode()

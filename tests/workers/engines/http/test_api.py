@@ -16,7 +16,7 @@ from tests.workers.engines.engine_calls import (
     a_call,
     a_sandbox,
     an_endpoint,
-    read_request,
+    cut_after_the_request,
     replies,
 )
 from tierqueue.router.outcome import (
@@ -259,58 +259,6 @@ def test_a_failed_tls_handshake_was_certainly_not_billed(kind: str) -> None:
     assert reply.kind == "unreachable"
 
 
-async def cut_after_the_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await read_request(reader)
-    writer.transport.abort()
-
-
-async def cut_in_the_body(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await read_request(reader)
-    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{")
-    await writer.drain()
-
-
-async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-    await read_request(reader)
-    await asyncio.Event().wait()
-
-
-async def dripping(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await read_request(reader)
-    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")
-    while True:
-        writer.write(b" ")
-        await writer.drain()
-        await asyncio.sleep(0.01)
-
-
-WAITED_FOR = 2.0
-"""Seconds until a reply is given up: enough to send the request, on the busiest machine too."""
-
-LOST = {
-    "cut after the request": (cut_after_the_request, "connection_lost"),
-    "cut in the body": (cut_in_the_body, "connection_lost"),
-    "no reply in time": (silent, "timeout"),
-    "a reply that drips": (dripping, "timeout"),
-    "not JSON": (replies(200, b"<html>hello</html>"), "garbage"),
-    "no usage": (replies(200, {"choices": [], "content": []}), "unreadable_bill"),
-    "a usage in words": (
-        replies(200, {"usage": {"prompt_tokens": "many", "input_tokens": "many"}}),
-        "unreadable_bill",
-    ),
-}
-
-
-@both
-@pytest.mark.parametrize("how", list(LOST))
-def test_a_reply_lost_after_the_request_was_sent_is_unknown(kind: str, how: str) -> None:
-    play, expected = LOST[how]
-    waits = WAITED_FOR if expected == "timeout" else 60.0
-    reply = played(kind, play, a_call("m", timeout=waits))
-    assert isinstance(reply, Unknown)
-    assert reply.kind == expected
-
-
 @both
 def test_what_is_ready_to_leave_too_late_does_not_leave(kind: str) -> None:
     asked: list[bytes] = []
@@ -322,23 +270,6 @@ def test_what_is_ready_to_leave_too_late_does_not_leave(kind: str) -> None:
     reply = played(kind, listening, a_call("m", timeout=5.0, send_by=late))
     assert reply == Interrupted(kind="too_late")
     assert asked in ([], [b""])
-
-
-@both
-def test_a_reply_lost_by_the_house_is_failed_and_charged_engine_time(kind: str) -> None:
-    began = time.monotonic()
-    reply = played(kind, silent, a_call("m", timeout=WAITED_FOR), metered=False)
-    assert isinstance(reply, Failed)
-    assert reply.transient
-    assert 0.9 * WAITED_FOR < reply.usage.engine_seconds < time.monotonic() - began
-
-
-@both
-def test_a_connection_that_the_house_cut_is_the_deployment_s_fault(kind: str) -> None:
-    reply = played(kind, cut_after_the_request, metered=False)
-    assert isinstance(reply, Unavailable)
-    assert reply.kind == "outage"
-    assert reply.usage.engine_seconds > 0
 
 
 @both
