@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 
 from tierqueue.ledger.ceilings.status import ceiling_statuses
 from tierqueue.ledger.evaluation import reviews
-from tierqueue.ledger.in_force import conditions, observed, policies, surrogates, tier_concurrency
-from tierqueue.ledger.in_force.policies import AppliedPolicy
+from tierqueue.ledger.in_force import conditions, observations, policies
+from tierqueue.ledger.in_force.surrogates import switched_off
+from tierqueue.ledger.in_force.tier_concurrency import all_concurrency
 from tierqueue.ledger.monitoring import backlog, endings, writes
 from tierqueue.ledger.monitoring import progress as ledger_progress
 from tierqueue.ledger.monitoring.progress import Progress
@@ -49,7 +50,7 @@ class Health:
 
     progress: Progress | None
     findings: list[Finding]
-    applied: AppliedPolicy | None = None
+    applied: policies.AppliedPolicy | None = None
 
     @property
     def well(self) -> bool:
@@ -179,7 +180,7 @@ def worker(app: TierqueueApp, name: str, host: str | None = None) -> list[Findin
     return []
 
 
-def _ledger(app: TierqueueApp) -> tuple[Progress, AppliedPolicy | None, list[Finding]]:
+def _ledger(app: TierqueueApp) -> tuple[Progress, policies.AppliedPolicy | None, list[Finding]]:
     from tierqueue.migrations import check
 
     ledger = app.installation.ledger
@@ -210,8 +211,8 @@ def _ledger(app: TierqueueApp) -> tuple[Progress, AppliedPolicy | None, list[Fin
             acknowledged_at=endings.acknowledged_at(connection),
             stopped_jobs=jobs.stopped(connection, _JOBS),
             sinks=sinks.failing(connection, now - WINDOW_US, _JOBS),
-            models_changed=observed.changes(connection, now),
-            surrogates_off=surrogates.switched_off(connection, policy.audited),
+            models_changed=observations.changes(connection, now),
+            surrogates_off=switched_off(connection, policy.audited),
             schedules=schedules.with_last_run(connection),
             reviews=reviews.waiting(connection, now + SOON_US),
             now=now,
@@ -228,7 +229,7 @@ def _digest_of_file(app: TierqueueApp) -> str | None:
 
 def concurrency_in_force(connection: Transaction, policy: Policy) -> dict[Tier, int]:
     """Calls in flight in force, by tier."""
-    stated = tier_concurrency.all_concurrency(connection)
+    stated = all_concurrency(connection)
     return {tier: stated.get(tier, own.concurrency) for tier, own in policy.tiers.items()}
 
 
@@ -264,7 +265,7 @@ def _broker(app: TierqueueApp) -> list[Finding]:
 
 def diagnosis(app: TierqueueApp) -> list[Finding]:
     """Everything there is to say, also where settings or the policy are wrong."""
-    applied: AppliedPolicy | None = None
+    applied: policies.AppliedPolicy | None = None
 
     def checked() -> list[Finding]:
         nonlocal applied
@@ -283,7 +284,7 @@ def diagnosis(app: TierqueueApp) -> list[Finding]:
     return in_order(found)
 
 
-def _stated(app: TierqueueApp, applied: AppliedPolicy | None) -> list[Finding]:
+def _stated(app: TierqueueApp, applied: policies.AppliedPolicy | None) -> list[Finding]:
     """Deployments of the policy in force; those of a file here that is not in force, as notes."""
     if applied is None:
         return deployments(app.installation.policy, os.environ)

@@ -30,15 +30,15 @@ from tierqueue.tasks.results.delivery import Delivery
 from tierqueue.tasks.routing.side_by_side import Policies
 from tierqueue.workers.caller import Caller
 from tierqueue.workers.engines.stations import Station
-from tierqueue.workers.limits import forgotten
+from tierqueue.workers.limits import call_recovery
 from tierqueue.workers.limits.bounds import Bounds, CallUsage, Slot, SlotRequest, bounds_of
 from tierqueue.workers.limits.breaker import Breaker
-from tierqueue.workers.limits.granted import SliceGrant, SlotRefusal
 from tierqueue.workers.limits.limiter import Limiter
 from tierqueue.workers.limits.line import Line
 from tierqueue.workers.limits.pool import Gate, bound_of
 from tierqueue.workers.limits.rates import OperatorLimits
 from tierqueue.workers.limits.sharing import sharing
+from tierqueue.workers.limits.slice_grants import SliceGrant, SlotRefusal
 from tierqueue.workers.process.checkpoint import Checkpoint
 from tierqueue.workers.process.event_loop import EventLoopThread
 from tierqueue.workers.verdicts import log_change
@@ -278,7 +278,7 @@ class Executor:
             wants = [_want(deployment, slot, item_of[slot]) for slot in ids]
             within = replace(bounds, shared=shared)
             try:
-                grant = forgotten.grant(self._ledger, self._limiter, within, wants)
+                grant = call_recovery.grant(self._ledger, self._limiter, within, wants)
             except SpendingRefused as error:
                 if not slots:
                     raise

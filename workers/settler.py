@@ -28,7 +28,7 @@ from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.settle.decide import settlement
 from tierqueue.workers.alerts.bills import Alarms
 from tierqueue.workers.alerts.hook import Message
-from tierqueue.workers.alerts.observing import Observer
+from tierqueue.workers.alerts.observer import Observer
 from tierqueue.workers.limits.bounds import CallUsage, Slot
 from tierqueue.workers.limits.breaker import Breaker
 from tierqueue.workers.process.checkpoint import Checkpoint

@@ -38,7 +38,7 @@ from tierqueue.tasks.ticker import Ticker
 from tierqueue.workers import engines
 from tierqueue.workers.alerts.bills import Alarms
 from tierqueue.workers.alerts.hook import Hook, Message
-from tierqueue.workers.alerts.observing import Observer
+from tierqueue.workers.alerts.observer import Observer
 from tierqueue.workers.batch_lane.lane import BatchLane
 from tierqueue.workers.caller import Caller
 from tierqueue.workers.engines.engine import Engine, RateLimitedEngine
@@ -55,11 +55,11 @@ from tierqueue.workers.executor import Executor
 from tierqueue.workers.leases import Leases
 from tierqueue.workers.limits.bounds import bounds_of
 from tierqueue.workers.limits.breaker import Breaker, Known
-from tierqueue.workers.limits.learned import EVERY_SECONDS, LearnedLimitsWriter
+from tierqueue.workers.limits.learned_limits import EVERY_SECONDS, LearnedLimitsWriter
 from tierqueue.workers.limits.limiter import Limiter
+from tierqueue.workers.limits.operator_limits import StatedLimits
 from tierqueue.workers.limits.pool import GATE, GATE_POOL, GatePool, TierConcurrency
 from tierqueue.workers.limits.rates import OperatorLimits
-from tierqueue.workers.limits.stated import StatedLimits
 from tierqueue.workers.process import celery_options
 from tierqueue.workers.process.checkpoint import Checkpoint, never_ends
 from tierqueue.workers.process.event_loop import EventLoopThread

@@ -31,7 +31,7 @@ from tierqueue.tasks import ask_image, complete
 from tierqueue.tasks.routing.decide import choose_all
 from tierqueue.tasks.routing.side_by_side import Policies
 from tierqueue.workers.alerts.bills import Alarms
-from tierqueue.workers.alerts.observing import Observer
+from tierqueue.workers.alerts.observer import Observer
 from tierqueue.workers.batch_lane.lane import BatchLane
 from tierqueue.workers.engines import build
 from tierqueue.workers.engines.stations import Station

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from tierqueue.ledger import audit_log
 from tierqueue.ledger.bulk import upsert
-from tierqueue.ledger.in_force import evidence, reusable
+from tierqueue.ledger.in_force import evidence, reusable_answers
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import attempts, items, labels, reviews
@@ -94,7 +94,7 @@ def put(connection: Transaction, item: LabelledItem, label: Label, *, noted: boo
     before = of_item(connection, item.id)
     write(connection, item, item.deployment if item.state is State.SUCCEEDED else None, label)
     if not label.correct:
-        reusable.distrust(connection, item.id)
+        reusable_answers.distrust(connection, item.id)
     if item.state is State.SUCCEEDED and item.deployment is not None and item.prompt is None:
         was_wrong = before is not None and not before.correct
         more = int(was_wrong) - int(not label.correct)

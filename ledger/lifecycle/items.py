@@ -21,7 +21,7 @@ from tierqueue.ledger.contents import content_store
 from tierqueue.ledger.contents.content_store import Content
 from tierqueue.ledger.lifecycle.flows import due_at, name_of
 from tierqueue.ledger.records import ATTEMPT, Attempt
-from tierqueue.ledger.results import promises, spent
+from tierqueue.ledger.results import item_spending, promises
 from tierqueue.ledger.results.promises import Ending, Ends, Promise
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import attempts, items
@@ -264,7 +264,7 @@ def end(connection: Connection, deaths: Sequence[Death], state: State, at: int) 
             for death in deaths
         ],
     )
-    spent.by_pieces(connection, [death.item_id for death in deaths])
+    item_spending.by_pieces(connection, [death.item_id for death in deaths])
     ended = [
         Ending(item_id=death.item_id, state=state, answer=None, error=death.error())
         for death in deaths

@@ -10,7 +10,7 @@ from sqlalchemy import delete, select, tuple_, update
 from tierqueue.ledger import audit_log
 from tierqueue.ledger.bulk import among
 from tierqueue.ledger.contents import content_store
-from tierqueue.ledger.in_force import reusable
+from tierqueue.ledger.in_force import reusable_answers
 from tierqueue.ledger.lifecycle import items as items_of_ledger
 from tierqueue.ledger.lifecycle import second_items
 from tierqueue.ledger.lifecycle.documents import parts_of
@@ -196,7 +196,7 @@ def _strip(connection: Transaction, ids: Sequence[str], now: int) -> None:
     connection.execute(
         delete(refused_answers).where(among(refused_answers.c.item_id)), {"ids": list(ids)}
     )
-    reusable.forget(connection, ids)
+    reusable_answers.forget(connection, ids)
     sinks.forget(connection, ids)
     own = select(items.c.job_id, items.c.job_index).where(
         among(items.c.id), items.c.job_id.is_not(None)

@@ -1,1 +1,1 @@
-"""What producers are owed when items end, and whether they were told."""
+"""Results for producers: promises, chords, sinks, webhooks, and which of them are still owed."""

@@ -139,7 +139,7 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         _complain(f"{odd!r} is not text: the ledger holds UTF-8 alone")
     except Exception as error:
-        from tierqueue.operations.cli.input.opened import ledger_complaint
+        from tierqueue.operations.cli.input.ledger_access import ledger_complaint
 
         complaint = ledger_complaint(error) or _of_a_file(error)
         if complaint is None:

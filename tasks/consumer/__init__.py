@@ -1,1 +1,1 @@
-"""What arrives on a queue: read, refused to its sender, or kept with its bytes."""
+"""The consumer of a worker's queue: its messages read, refused or kept, its commands acted on."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from tierqueue.ledger.ceilings.status import CeilingStatus
 from tierqueue.ledger.evaluation.reviews import ReviewBacklog
-from tierqueue.ledger.in_force.observed import ModelChange
+from tierqueue.ledger.in_force.observations import ModelChange
 from tierqueue.ledger.in_force.policies import AppliedPolicy
 from tierqueue.ledger.in_force.surrogates import SwitchOff
 from tierqueue.ledger.job_records import JobRecord

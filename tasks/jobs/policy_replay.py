@@ -16,10 +16,10 @@ from tierqueue.router.route import Choice, Route
 from tierqueue.router.signals import Prediction, Signals, measure
 from tierqueue.tasks.jobs.expectation import Estimate, expected, repriced
 from tierqueue.tasks.jobs.quote import escalations
-from tierqueue.tasks.routing.answered_below.recorded import ItemsBelow
 from tierqueue.tasks.routing.decide import work_item_of
-from tierqueue.tasks.routing.foreseen_refusals import ExpectedSpending, Refusals, late
-from tierqueue.tasks.routing.measured import Measurements
+from tierqueue.tasks.routing.forecast.recorded_items import ItemsBelow
+from tierqueue.tasks.routing.forecast.refusals import ExpectedSpending, Refusals, late
+from tierqueue.tasks.routing.measurements import Measurements
 
 NOWHERE = "nowhere"
 """Where an item goes that is refused."""

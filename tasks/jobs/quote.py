@@ -15,11 +15,11 @@ from tierqueue.router.route import Choice, Route
 from tierqueue.router.signals import Signals
 from tierqueue.tasks.jobs.expectation import Estimate, Outlay, outlay, repriced, share
 from tierqueue.tasks.jobs.outlook import time_of
-from tierqueue.tasks.routing.answered_below.asked_first import ForeseenAnswer
-from tierqueue.tasks.routing.answered_below.rows import RowsBelow
 from tierqueue.tasks.routing.decide import work_item_of
-from tierqueue.tasks.routing.foreseen import signals_of
-from tierqueue.tasks.routing.measured import Measurements
+from tierqueue.tasks.routing.forecast.answerers import ForeseenAnswer
+from tierqueue.tasks.routing.forecast.decision import signals_of
+from tierqueue.tasks.routing.forecast.file_rows import RowsBelow
+from tierqueue.tasks.routing.measurements import Measurements
 from tierqueue.tasks.routing.predictors import Predictors
 from tierqueue.tasks.routing.token_counter import TokenCounter
 

@@ -16,7 +16,7 @@ from tierqueue.tasks.kinds.summarize import Summary
 from tierqueue.tasks.results.async_answer import ItemResult
 
 if TYPE_CHECKING:
-    from tierqueue.ledger.results.spent import ItemSpending
+    from tierqueue.ledger.results.item_spending import ItemSpending
 
 Out = TypeVar("Out")
 
@@ -179,7 +179,7 @@ class DocumentResult(Generic[Out]):
         self.items[0].app.control.revoke([item.id for item in self.items])
 
     def _spent(self) -> "Mapping[str, ItemSpending]":
-        from tierqueue.ledger.results.spent import spent
+        from tierqueue.ledger.results.item_spending import spent
 
         with self.items[0].app.installation.ledger.read() as connection:
             return spent(connection, [item.id for item in self.items])

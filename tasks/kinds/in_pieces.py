@@ -71,7 +71,7 @@ def dated(task: ItemTask[..., Any], demands: Mapping[str, Any]) -> dict[str, Any
     if demands.get("deadline") is not None:
         return dict(demands)
     from tierqueue.router.policy.demands import resolve
-    from tierqueue.tasks.routing.foreseen import this_moment
+    from tierqueue.tasks.routing.forecast.decision import this_moment
 
     try:
         at = resolve(Demands(), task.name, app.installation.policy, this_moment()).deadline
@@ -135,7 +135,7 @@ def both_ways(
     """The comparison by the policy of this process; ``None`` where it has none that it can use."""
     from tierqueue.ledger.in_force import evidence
     from tierqueue.router.choose import Conditions
-    from tierqueue.tasks.routing.foreseen import this_moment
+    from tierqueue.tasks.routing.forecast.decision import this_moment
 
     try:
         policy = app.installation.policy

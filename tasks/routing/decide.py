@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any
 
-from tierqueue.ledger.in_force.reusable import ReuseKey
+from tierqueue.ledger.in_force.reusable_answers import ReuseKey
 from tierqueue.ledger.in_force.surrogates import Audit
 from tierqueue.ledger.lifecycle.deaths import AnswerWithoutCall, expired
 from tierqueue.ledger.lifecycle.flows import due_at, name_of
@@ -37,7 +37,7 @@ from tierqueue.router.selection.evidence import probes
 from tierqueue.router.signals import Prediction, measure
 from tierqueue.tasks.routing.drawn_prompts import drawn
 from tierqueue.tasks.routing.failover import unavailable
-from tierqueue.tasks.routing.measured import NOTHING_MEASURED, Measurements
+from tierqueue.tasks.routing.measurements import NOTHING_MEASURED, Measurements
 
 NOTHING_PREDICTED: Mapping[str, Prediction] = {}
 

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from tierqueue.ledger.in_force.pauses import Pause
-from tierqueue.ledger.in_force.reusable import FormerItem, ReuseKey
+from tierqueue.ledger.in_force.reusable_answers import FormerItem, ReuseKey
 from tierqueue.ledger.in_force.surrogates import Audit
 from tierqueue.ledger.lifecycle.deaths import AnswerWithoutCall
 from tierqueue.ledger.lifecycle.items import NewItem

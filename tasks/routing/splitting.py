@@ -16,7 +16,7 @@ from tierqueue.router.money import NanoUSD, format_usd
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.route import Route
 from tierqueue.tasks.plural import count
-from tierqueue.tasks.routing.foreseen import decide
+from tierqueue.tasks.routing.forecast.decision import decide
 from tierqueue.tasks.routing.token_counter import TokenCounter
 
 

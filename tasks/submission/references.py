@@ -12,7 +12,7 @@ from tierqueue.router.lifecycle import State
 from tierqueue.tasks.results.async_answer import ItemResult
 
 if TYPE_CHECKING:
-    from tierqueue.ledger.results.earlier import EarlierItem
+    from tierqueue.ledger.results.earlier_items import EarlierItem
     from tierqueue.ledger.session import Ledger
 
 _ANSWER, _ARGUMENT = "tierqueue.answer_of", "tierqueue.argument_of"
@@ -58,7 +58,7 @@ def resolved(
     calls = [_call(part) for _, value in named for part in _parts(value) if _is_reference(part)]
     if not calls:
         return list(args), dict(kwargs)
-    from tierqueue.ledger.results.earlier import earlier
+    from tierqueue.ledger.results.earlier_items import earlier
 
     with ledger().read() as connection:
         found = earlier(connection, calls)

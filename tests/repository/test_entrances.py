@@ -26,7 +26,7 @@ ENTRANCES = {
     "workers/routing_stage/worker.py",
     "workers/tier_worker.py",
     # What a command is given, and what looks at the whole system.
-    "operations/cli/input/opened.py",
+    "operations/cli/input/ledger_access.py",
     "operations/flower/app.py",
     "operations/health.py",
 }

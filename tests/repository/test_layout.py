@@ -144,8 +144,8 @@ def test_redis_is_spoken_in_few_places_and_its_keys_are_named_in_one(
         "tasks/broker/memory.py",
         "tasks/broker/once.py",
         "tasks/results/backend.py",
-        "workers/limits/expected.py",
-        "workers/limits/learned.py",
+        "workers/limits/token_expectation.py",
+        "workers/limits/learned_limits.py",
         "workers/limits/limiter.py",
     }
     assert names_keys == {"tasks/broker/names.py"}

@@ -20,7 +20,7 @@ from tierqueue.router.policy.lanes import PROMOTED_US
 from tierqueue.tasks.routing.side_by_side import Policies
 from tierqueue.tasks.ticker import Ticker
 from tierqueue.workers.alerts.bills import Alarms
-from tierqueue.workers.alerts.observing import Observer
+from tierqueue.workers.alerts.observer import Observer
 from tierqueue.workers.batch_lane.collect import AGAIN_US, LEASE_US, Collector
 from tierqueue.workers.batch_lane.requests import build, key_of
 from tierqueue.workers.batch_lane.settle import BatchSettler

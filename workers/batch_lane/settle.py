@@ -23,7 +23,7 @@ from tierqueue.tasks.routing.side_by_side import Policies
 from tierqueue.tasks.settle.decide import settlement
 from tierqueue.tasks.settle.write import Verdict
 from tierqueue.workers.alerts.bills import Alarms
-from tierqueue.workers.alerts.observing import Observer
+from tierqueue.workers.alerts.observer import Observer
 from tierqueue.workers.batch_lane import results
 from tierqueue.workers.engines.batches import BatchEngine, RemoteBatch
 from tierqueue.workers.engines.stations import Station

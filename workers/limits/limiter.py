@@ -50,10 +50,10 @@ from tierqueue.workers.limits.bounds import (
     ScopeUsage,
     SlotRequest,
 )
-from tierqueue.workers.limits.expected import TokenExpectation
-from tierqueue.workers.limits.learned import LearnedLimits
+from tierqueue.workers.limits.learned_limits import LearnedLimits
 from tierqueue.workers.limits.rates import SharedRates
 from tierqueue.workers.limits.scripts import Scripts, WindowEntry, scopes_of
+from tierqueue.workers.limits.token_expectation import TokenExpectation
 
 _log = structlog.get_logger(__name__)
 

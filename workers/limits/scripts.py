@@ -18,10 +18,10 @@ def _script(*parts: str) -> str:
 class Scripts(NamedTuple):
     """The scripts, each whole."""
 
-    grant: str = _script("remembered", "windows", "learned", "limiter")
-    renew: str = _script("remembered", "renew")
-    settle: str = _script("remembered", "windows", "learned", "settle")
-    restore: str = _script("remembered", "windows", "restore")
+    grant: str = _script("calls_in_flight", "windows", "learned_limits", "limiter")
+    renew: str = _script("calls_in_flight", "renew")
+    settle: str = _script("calls_in_flight", "windows", "learned_limits", "settle")
+    restore: str = _script("calls_in_flight", "windows", "restore")
 
 
 class WindowEntry(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from tierqueue.ledger.in_force import reusable
+from tierqueue.ledger.in_force import reusable_answers
 from tierqueue.ledger.monitoring import progress
 from tierqueue.ledger.operations import erasure, job_counts, raw_messages
 from tierqueue.ledger.results import announcements, broker_loss, chords
@@ -161,7 +161,7 @@ class Upkeep:
                 old = now - retention.raw_messages
                 full |= raw_messages.expire(connection, old, _MOST) == _MOST
             full |= erasure.free_keys(connection, now, _MOST) == _MOST
-            full |= reusable.expire(connection, now - _FORGET_QUESTION_US, _MOST) == _MOST
+            full |= reusable_answers.expire(connection, now - _FORGET_QUESTION_US, _MOST) == _MOST
             job_counts.forget_ends(connection, now)
             progress.forget_silent(connection, now - _FORGET_PROCESS_US)
             chords.forget_sent(connection, now - _FORGET_CHORD_US)

@@ -9,9 +9,9 @@ from typing import Any
 
 import structlog
 
-from tierqueue.ledger.in_force import pauses, reusable, surrogates
+from tierqueue.ledger.in_force import pauses, reusable_answers, surrogates
 from tierqueue.ledger.in_force.pauses import Pause
-from tierqueue.ledger.in_force.reusable import FormerItem
+from tierqueue.ledger.in_force.reusable_answers import FormerItem
 from tierqueue.ledger.in_force.surrogates import Record, SwitchOff
 from tierqueue.ledger.lifecycle.deaths import answer
 from tierqueue.ledger.results.promises import Ends
@@ -92,7 +92,9 @@ class BelowTheTiers:
             former: dict[str, FormerItem] = {}
             if asking:
                 with ledger.read() as connection:
-                    former = reusable.former(connection, [asks.key for asks in asking.values()])
+                    former = reusable_answers.former(
+                        connection, [asks.key for asks in asking.values()]
+                    )
             chosen = self._reuse.serve(chosen, asking, former, now)
         if self._surrogates:
             chosen = self._surrogates.serve(chosen, arguments, off, paused)
@@ -105,14 +107,14 @@ class BelowTheTiers:
         sources = {one.of for one in chosen.answered if one.of is not None}
         if not sources:
             return chosen
-        stands = {None, *reusable.still_valid(connection, sources)}
+        stands = {None, *reusable_answers.still_valid(connection, sources)}
         gone = [one.routed for one in chosen.answered if one.of not in stands]
         kept = [one for one in chosen.answered if one.of in stands]
         return replace(chosen, routed=[*chosen.routed, *gone], answered=kept)
 
     def write(self, connection: Transaction, chosen: Decisions, now: int) -> Ends:
         """Write answers, audits and what is asked, in the transaction that routes the rest."""
-        reusable.ask(connection, chosen.asked, now)
+        reusable_answers.ask(connection, chosen.asked, now)
         surrogates.audit(connection, chosen.audits, now)
         self.answered.update(one.by.value for one in chosen.answered)
         return answer(connection, chosen.answered, now)

@@ -18,7 +18,7 @@ from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.broker.slices import Slice, cut
 from tierqueue.workers.routing_stage.fair_shares import AHEAD, FairShares
-from tierqueue.workers.routing_stage.used_up import UsedUpRates
+from tierqueue.workers.routing_stage.used_up_rates import UsedUpRates
 
 _ROUTE = "route"
 """The place of what is not routed yet, beside the tiers."""

@@ -28,7 +28,7 @@ from tierqueue.tasks.broker.slices import Slice, cut
 from tierqueue.tasks.results.delivery import Delivery
 from tierqueue.tasks.routing.decide import Decisions, choose_all
 from tierqueue.tasks.routing.failover import Conditions, Failover
-from tierqueue.tasks.routing.measured import NOTHING_MEASURED, measure
+from tierqueue.tasks.routing.measurements import NOTHING_MEASURED, measure
 from tierqueue.tasks.routing.predictors import Predictors
 from tierqueue.tasks.routing.side_by_side import ROLL_OUT_US
 from tierqueue.tasks.routing.token_counter import TokenCounter, countable

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.names import ago
-from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.policies import policy_in_force
 from tierqueue.operations.cli.output.printing import (
     Column,
@@ -45,7 +45,7 @@ def audit_spend(since: str, as_json: bool) -> None:
     from tierqueue.operations.accounting.overspending import overspent
 
     policy = policy_in_force()
-    with opened() as ledger, ledger.read() as connection:
+    with open_ledger() as ledger, ledger.read() as connection:
         answers = first_answers.first_answers(connection, ago(since))
         tasks = sorted({group.task for group in answers})
         asked = SpendingQuery(simulated=policy.simulated)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.operator import operator
 from tierqueue.operations.cli.input.options import task_named
 from tierqueue.operations.cli.input.policies import policy_in_force
@@ -45,7 +45,7 @@ def calibrate(task: str, alpha: float, delta: float, most: int, as_json: bool) -
     from tierqueue.router.learned.thresholds import calibrated
 
     task = task_named(task).name
-    with opened() as ledger, ledger.read() as connection:
+    with open_ledger() as ledger, ledger.read() as connection:
         judged = labels.confidences(connection, task, most)
     found = {
         name: calibrated([sure for sure, _ in rows], [not right for _, right in rows], alpha, delta)
@@ -123,7 +123,7 @@ def retire(version: str, as_json: bool) -> None:
     from tierqueue.ledger.in_force import surrogates
 
     task = _task_of(version)
-    with opened() as ledger, ledger.write() as connection:
+    with open_ledger() as ledger, ledger.write() as connection:
         changed = surrogates.retire(connection, version, task, operator())
     _done(version, "retired" if changed else "was out of service already", as_json)
 
@@ -139,7 +139,7 @@ def promote(version: str, as_json: bool) -> None:
     from tierqueue.ledger.in_force import surrogates
 
     _task_of(version)
-    with opened() as ledger, ledger.write() as connection:
+    with open_ledger() as ledger, ledger.write() as connection:
         changed = surrogates.promote(connection, version, operator())
     _done(version, "in service" if changed else "was in service already", as_json)
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.names import ago
-from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.options import task_named
 from tierqueue.operations.cli.output.printing import (
     Column,
@@ -46,7 +46,7 @@ def compare(task: str, since: str | None, field: str | None, most: int, as_json:
     from tierqueue.tasks.evaluation import comparing
 
     name = task_named(task).name
-    with opened() as ledger, ledger.read() as connection:
+    with open_ledger() as ledger, ledger.read() as connection:
         pairs = second_answers.pairs(connection, name, ago(since), most)
         found = comparing.compare(pairs, field)
     if as_json:

@@ -13,8 +13,8 @@ from tierqueue.operations.cli.evaluation.report import (
     print_ways,
     quotes_as_dict,
 )
+from tierqueue.operations.cli.input.ledger_access import open_ledger, wake
 from tierqueue.operations.cli.input.names import one_of
-from tierqueue.operations.cli.input.opened import opened, wake
 from tierqueue.operations.cli.input.operator import operator
 from tierqueue.operations.cli.input.options import (
     demand_options,
@@ -101,14 +101,15 @@ def eval_(
     that the data boundary or a floor forbids. With --prompt it asks all this once more under
     another instruction, and says each way's figures for both.
     """
-    from tierqueue.operations.cli.evaluation import plot as drawing
+    from tierqueue.operations.cli.evaluation.evaluation_plot import draw
+    from tierqueue.operations.cli.output.plot_file import refuse_unusable
     from tierqueue.tasks.evaluation.baselines import beside
     from tierqueue.tasks.evaluation.labelled import LADDER, LabelledSet
     from tierqueue.tasks.evaluation.labelling import label
     from tierqueue.tasks.files.source import Reading
 
     if plot is not None:
-        drawing.refuse_unusable(plot)
+        refuse_unusable(plot)
     policy = policy_in_force()
     limit = None if max_cost is None else parse_usd(max_cost)
     task = task_named(name)
@@ -133,7 +134,7 @@ def eval_(
         for version, one in sets.items()
         for tier in wanted
     ]
-    with opened() as ledger:
+    with open_ledger() as ledger:
         shared = not anew and not retry_failed
         told = {one.name: _quoted(ledger, one, name, policy, shared=shared) for one in asked}
         asked = [one for one in asked if told[one.name].parts]
@@ -172,7 +173,7 @@ def eval_(
         if labelling:
             say(f"{count(said, 'answer')} labelled")
     if plot is not None:
-        drawing.draw(plot, ways, found)
+        draw(plot, ways, found)
     if len(ways) < len(asked):
         say("--max-cost is used up: the same command with more goes on", err=True)
         raise click.exceptions.Exit(1)
@@ -226,9 +227,9 @@ def _quoted(
     from tierqueue.ledger.in_force import tier_concurrency
     from tierqueue.ledger.session import now as database_now
     from tierqueue.tasks.jobs.quote import quote
-    from tierqueue.tasks.routing.answered_below.asked_first import Answerers
-    from tierqueue.tasks.routing.answered_below.rows import RowsBelow
-    from tierqueue.tasks.routing.measured import measure
+    from tierqueue.tasks.routing.forecast.answerers import Answerers
+    from tierqueue.tasks.routing.forecast.file_rows import RowsBelow
+    from tierqueue.tasks.routing.measurements import measure
 
     with ledger.read() as connection:
         past = spending.past(connection, name, SpendingQuery(simulated=policy.simulated))

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.names import item_named
-from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.operator import operator
 from tierqueue.operations.cli.input.options import read_text, task_types
 from tierqueue.operations.cli.output.printing import emit, json_option, say
@@ -34,7 +34,7 @@ def feedback(item_id: str, correct: bool | None, corrected: str | None, as_json:
 
     task_types()
     output = None if corrected is None else output_of(read_text(corrected) or "")
-    with opened() as ledger:
+    with open_ledger() as ledger:
         with ledger.read() as connection:
             item_id = item_named(connection, item_id)
         give(item_id, correct=correct, corrected_output=output, by=operator())

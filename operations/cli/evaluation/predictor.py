@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.output.printing import emit, paragraph, say
 from tierqueue.router.errors import InvalidItem, Misconfigured
 from tierqueue.tasks.plural import count
@@ -45,7 +45,7 @@ def train_predictor(
     from tierqueue.tasks.evaluation.gains import Gains
 
     gains = Gains(kind.name, argument, kind.prompt_version, field, believe=believe)
-    with opened() as ledger, ledger.read() as connection:
+    with open_ledger() as ledger, ledger.read() as connection:
         for item in answered(connection, kind.name, most):
             gains.add(item)
     pair = _pair(gains, tiers)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.names import ago
-from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.policies import simulated_known
 from tierqueue.operations.cli.output.printing import Column, dollars, emit, json_option, table
 from tierqueue.operations.cli.output.simulated import say_among
@@ -37,7 +37,7 @@ def prompts(task: str | None, since: str, as_json: bool) -> None:
 
     begin = ago(since)
     assert begin is not None
-    with opened() as ledger, ledger.read() as connection:
+    with open_ledger() as ledger, ledger.read() as connection:
         refuse_unknown(connection, {"task": task})
         found, names = compared(connection, task, begin), simulated_known(connection)
     if as_json:

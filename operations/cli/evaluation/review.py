@@ -9,8 +9,8 @@ import click
 
 from tierqueue.operations.cli.evaluation.feedback import output_of
 from tierqueue.operations.cli.input.group import CommandGroup
+from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.names import ids_for_people, item_named
-from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.operator import operator
 from tierqueue.operations.cli.input.options import read_text, task_types
 from tierqueue.operations.cli.input.policies import simulated_by_policy, simulated_known
@@ -54,7 +54,7 @@ def list_(task: str | None, assignee: str | None, limit: int, as_json: bool) -> 
     from tierqueue.ledger.evaluation import reviews
     from tierqueue.ledger.results.simulated import of_items
 
-    with opened() as ledger:
+    with open_ledger() as ledger:
         with ledger.read() as connection:
             found = reviews.pending(connection, task=task, assignee=assignee, most=limit)
             names = simulated_by_policy(connection)
@@ -99,7 +99,7 @@ def show(item_id: str, as_json: bool) -> None:
     from tierqueue.ledger.lifecycle import items
     from tierqueue.ledger.results.simulated import of_items
 
-    with opened() as ledger, ledger.read() as connection:
+    with open_ledger() as ledger, ledger.read() as connection:
         item_id = item_named(connection, item_id)
         found = reviews.of_item(connection, item_id)
         if found is None:
@@ -154,7 +154,7 @@ def assign(item_id: str, to: str | None, within: str | None, as_json: bool) -> N
         seconds = None if within is None else parse_duration(within) / SECOND_US
     except ValueError as error:
         raise InvalidItem(str(error)) from None
-    with opened() as ledger:
+    with open_ledger() as ledger:
         with ledger.read() as connection:
             item_id = item_named(connection, item_id)
         due = Review(item_id).assign(to=to, within=seconds, by=operator())
@@ -204,7 +204,7 @@ def _decided(item_id: str, word: str, as_json: bool, decide: Callable[[Review], 
     from tierqueue.tasks.evaluation.review import Review
 
     task_types()
-    with opened() as ledger:
+    with open_ledger() as ledger:
         with ledger.read() as connection:
             item_id = item_named(connection, item_id)
         decide(Review(item_id))

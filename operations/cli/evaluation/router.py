@@ -15,8 +15,8 @@ from tierqueue.operations.cli.evaluation.compare import compare
 from tierqueue.operations.cli.evaluation.predictor import train_predictor
 from tierqueue.operations.cli.evaluation.rules import rules
 from tierqueue.operations.cli.input.group import CommandGroup
+from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.names import one_of
-from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.options import task_named
 from tierqueue.operations.cli.output.printing import emit, json_option, say
 from tierqueue.router.errors import InvalidItem, Misconfigured
@@ -122,7 +122,7 @@ def train(
         return
     _refuse_given("cheaper", "stronger", "field", "believe", what="--predictor")
     held = None if embedding is None else _embedding(embedding)
-    with opened() as ledger:
+    with open_ledger() as ledger:
         learned = _read(ledger, kind, argument, most)
     trained = fit(learned.answers, embedding=held)
     if isinstance(trained, NoCertificate):
@@ -188,7 +188,7 @@ def _kind(task: str, argument: str) -> ItemTask[..., Any]:
 
 
 def _read(ledger: Ledger, kind: ItemTask[..., Any], argument: str, most: int) -> _TrainingSet:
-    from tierqueue.ledger.operations.accepted import accepted
+    from tierqueue.ledger.operations.accepted_answers import accepted
     from tierqueue.router.learned.surrogate import surroundings
     from tierqueue.router.learned.surrogate_training import TrainingAnswer
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.policies import policy_in_force
 from tierqueue.operations.cli.output.printing import Column, emit, json_option, table
 
@@ -32,7 +32,7 @@ def rules(as_json: bool) -> None:
         for one in (usual.rules, usual.surrogate)
         if one is not None
     ]
-    with opened() as ledger, ledger.read() as connection:
+    with open_ledger() as ledger, ledger.read() as connection:
         off = {one.version: one for one in surrogates.switched_off(connection, policy.audited)}
         records = {one.version: surrogates.record(connection, one.version) for _, one in stated}
     rows = [_row(task, one, records[one.version], off.get(one.version)) for task, one in stated]

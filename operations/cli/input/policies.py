@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.router.errors import InvalidPolicy
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def policy_in_force() -> Policy:
 
     Raises ``InvalidPolicy``.
     """
-    with opened() as ledger, ledger.read() as connection:
+    with open_ledger() as ledger, ledger.read() as connection:
         return applied_or_file(connection)
 
 

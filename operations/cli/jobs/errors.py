@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.names import job_named
-from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.output.printing import Column, emit, json_option, say, table
 from tierqueue.operations.cli.output.simulated import marked
 from tierqueue.router.errors import InvalidItem
@@ -37,7 +37,7 @@ def errors(job_id: str, number: int | None, much: str | None, yes: bool, as_json
     from tierqueue.ledger.operations import jobs
     from tierqueue.tasks.jobs.errors import groups
 
-    with opened() as ledger:
+    with open_ledger() as ledger:
         with ledger.read() as connection:
             job_id = job_named(connection, job_id)
             progress = jobs.progress(connection, job_id)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tierqueue.operations.cli.input.group import CommandGroup
+from tierqueue.operations.cli.input.ledger_access import open_ledger, wake
 from tierqueue.operations.cli.input.names import job_named
-from tierqueue.operations.cli.input.opened import opened, wake
 from tierqueue.operations.cli.input.options import (
     demand_options,
     given,
@@ -143,7 +143,7 @@ def submit(
             click.echo(f"\r{committed} of {total} rows submitted", nl=committed == total, err=True)
 
     layers = () if sample is None else submission.draw(sample, sample_by)
-    with opened() as ledger:
+    with open_ledger() as ledger:
         submitted = submission.submit(
             ledger,
             wake,
@@ -195,7 +195,7 @@ def list_(after: str | None, limit: int, as_json: bool) -> None:
     from tierqueue.operations.cli.output.job_progress import as_dict
     from tierqueue.router.money import format_usd
 
-    with opened() as ledger, ledger.read() as connection:
+    with open_ledger() as ledger, ledger.read() as connection:
         last = None if after is None else jobs.get(connection, job_named(connection, after))
         rows = jobs.newest(connection, limit, last)
         found = [(row, jobs.progress(connection, row.id)) for row in rows]
@@ -278,7 +278,7 @@ def cancel(job_id: str, as_json: bool) -> None:
     from tierqueue.operations.cli.input.operator import operator
 
     cancelled = 0
-    with opened() as ledger:
+    with open_ledger() as ledger:
         with ledger.read() as connection:
             job_id = job_named(connection, job_id)
         while True:

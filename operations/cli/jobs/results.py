@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.names import job_named, one_of
-from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.options import into_table
 from tierqueue.operations.cli.output.printing import emit, json_option, say
 from tierqueue.operations.cli.output.result_files import (
@@ -103,7 +103,7 @@ def results(
         if without_source or chosen not in (None, "jsonl"):
             raise InvalidItem("--follow gives JSON lines with their source: leave the others out")
         chosen = "jsonl"
-    with opened() as ledger:
+    with open_ledger() as ledger:
         with ledger.read() as connection:
             job = jobs.get(connection, job_named(connection, job_id))
         assert job is not None
@@ -245,7 +245,7 @@ def webhook(job_id: str, address: str | None, secret: str | None, as_json: bool)
 
     if (address is None) != (secret is None):
         raise InvalidItem("--to and --secret go together")
-    with opened() as ledger, ledger.write() as connection:
+    with open_ledger() as ledger, ledger.write() as connection:
         job_id = job_named(connection, job_id)
         if address is not None and secret is not None:
             check(address, secret)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tierqueue.operations.cli.input.ledger_access import open_ledger, wake
 from tierqueue.operations.cli.input.names import job_named
-from tierqueue.operations.cli.input.opened import opened, wake
 from tierqueue.operations.cli.input.options import task_named
 from tierqueue.operations.cli.jobs.watch import wait
 from tierqueue.operations.cli.output.escapes import json_line
@@ -80,7 +80,7 @@ def continue_(job_id: str, watching: bool, as_json: bool) -> None:
     from tierqueue.ledger.operations import jobs
     from tierqueue.tasks.jobs.resume import resume
 
-    with opened() as ledger:
+    with open_ledger() as ledger:
         with ledger.read() as connection:
             job = jobs.get(connection, job_named(connection, job_id))
         assert job is not None

@@ -2,8 +2,8 @@
 
 import click
 
+from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.names import job_named
-from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.output.printing import emit, json_option, paragraph, say
 from tierqueue.tasks.plural import count
 
@@ -36,7 +36,7 @@ def show(job_id: str, as_json: bool) -> None:
     )
     from tierqueue.tasks.jobs.outlook import outlook_of
 
-    with opened() as ledger:
+    with open_ledger() as ledger:
         with ledger.read() as connection:
             job_id = job_named(connection, job_id)
         now, then = outlook_of(ledger, job_id)
@@ -53,7 +53,7 @@ def wait(job_id: str, *, as_json: bool) -> None:
 
     from tierqueue.operations.cli.output.job_progress import follow, follow_sink, sink_line
 
-    with opened() as ledger:
+    with open_ledger() as ledger:
         with ledger.read() as connection:
             job_id = job_named(connection, job_id)
         console = Console(soft_wrap=True)

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import click
 
-from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.policies import simulated_known
 from tierqueue.operations.cli.output.printing import emit, json_option, record, say, table
 from tierqueue.operations.cli.output.simulated import say_among
@@ -17,7 +17,7 @@ def audit(as_json: bool) -> None:
     """Prove that the books balance: exit 0 where they do, 1 where a figure is not its sum."""
     from tierqueue.ledger.accounting import audit as books
 
-    with opened() as ledger, ledger.read() as connection:
+    with open_ledger() as ledger, ledger.read() as connection:
         wrong = books.audit(connection)
         names = simulated_known(connection) if wrong else frozenset()
     if as_json:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from tierqueue.operations.cli.input.group import CommandGroup
+from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.names import one_of
-from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.operator import by_option, operator
 from tierqueue.operations.cli.input.policies import simulated_known
 from tierqueue.operations.cli.money.ceiling_named import (
@@ -56,7 +56,7 @@ def ceilings() -> None:
 @json_option
 def list_(as_json: bool) -> None:
     """List every ceiling as it stands in its present window."""
-    with opened() as ledger, ledger.read() as connection:
+    with open_ledger() as ledger, ledger.read() as connection:
         statuses, names = _statuses(connection), simulated_known(connection)
     if as_json:
         emit(
@@ -126,7 +126,7 @@ def set_(
     from tierqueue.ledger.operations import ceiling_changes
 
     amount = amount_of(limit)
-    with opened() as ledger, ledger.write() as connection:
+    with open_ledger() as ledger, ledger.write() as connection:
         kind, name = scope_of(connection, scope)
         refuse_unknown_name(connection, kind, name)
         former = ceiling_changes.in_force(connection, kind, name, window)
@@ -154,7 +154,7 @@ def raise_(
     the same transaction.
     """
     amount = amount_of(limit)
-    with opened() as ledger:
+    with open_ledger() as ledger:
         rule, former, replayed = _raise(ledger, scope, window, amount, by or operator(), replay)
         if replayed:
             from tierqueue.tasks.app import app
@@ -214,7 +214,7 @@ def history(scope: str | None, limit: int, as_json: bool) -> None:
     from tierqueue.ledger.operations import ceiling_changes
     from tierqueue.operations.cli.input.filters import refuse_unknown
 
-    with opened() as ledger, ledger.read() as connection:
+    with open_ledger() as ledger, ledger.read() as connection:
         kind, name = (None, None) if scope is None else scope_of(connection, scope)
         changes = ceiling_changes.history(
             connection, kind, None if name == "*" and kind != "everything" else name, limit

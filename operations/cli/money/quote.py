@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.options import (
     demand_options,
     given,
@@ -97,9 +97,9 @@ def quote(
     from tierqueue.tasks.jobs.submission import Submission
     from tierqueue.tasks.kinds.in_pieces import foreseen
     from tierqueue.tasks.kinds.job_document import JobDocument
-    from tierqueue.tasks.routing.answered_below.asked_first import Answerers
-    from tierqueue.tasks.routing.answered_below.rows import RowsBelow
-    from tierqueue.tasks.routing.measured import measure
+    from tierqueue.tasks.routing.forecast.answerers import Answerers
+    from tierqueue.tasks.routing.forecast.file_rows import RowsBelow
+    from tierqueue.tasks.routing.measurements import measure
     from tierqueue.tasks.routing.token_counter import TokenCounter
 
     policy = policy_in_force()
@@ -115,7 +115,7 @@ def quote(
     )
     for note in submission.file.notes:
         say(f"{file.name}: {note}", err=True)
-    with opened() as ledger:
+    with open_ledger() as ledger:
         with ledger.read() as connection:
             past = spending.past(connection, name, SpendingQuery(simulated=policy.simulated))
             in_force = tier_concurrency.all_concurrency(connection)

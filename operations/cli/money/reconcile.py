@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.operator import by_option, operator
 from tierqueue.operations.cli.input.policies import policy_in_force
 from tierqueue.operations.cli.output.printing import Column, emit, json_option, say, table
@@ -49,7 +49,7 @@ def reconcile(export: Path, deployment: str, apply: bool, by: str | None, as_jso
     if not rows:
         raise InvalidItem(f"{export} has no row of the model {found.model}")
     first, last = min(row.day for row in rows), max(row.day for row in rows)
-    with opened() as ledger:
+    with open_ledger() as ledger:
         with ledger.read() as connection:
             booked = reconciliation.booked(connection, deployment, first, last)
             unknown = reconciliation.unknown_charges(connection, deployment, first, last)

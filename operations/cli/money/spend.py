@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.names import ago, job_named, one_of
-from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.policies import policy_in_force
 from tierqueue.operations.cli.output.printing import (
     Column,
@@ -69,12 +69,12 @@ def spend(by: str, job: str | None, since: str | None, plot: Path | None, as_jso
     from tierqueue.operations.accounting.comparison import all_on_frontier, idle
 
     if plot is not None:
-        from tierqueue.operations.cli.output.plot import refuse_unusable
+        from tierqueue.operations.cli.output.plot_file import refuse_unusable
 
         refuse_unusable(plot)
     policy = _policy()
     begun = ago(since)
-    with opened() as ledger, ledger.read() as connection:
+    with open_ledger() as ledger, ledger.read() as connection:
         job = None if job is None else job_named(connection, job)
         asked = SpendingQuery(since=begun, job=job, simulated=policy.simulated)
         report = audit.report(connection, job=job, since=asked.since)
@@ -93,7 +93,7 @@ def spend(by: str, job: str | None, since: str | None, plot: Path | None, as_jso
     engines = idle(policy, deployments, used, seconds, at)
     caches = cached(counted, policy, at)
     if plot is not None:
-        from tierqueue.operations.cli.output.plot import draw
+        from tierqueue.operations.cli.money.spending_plot import draw
 
         draw(plot, by, groups, frontier)
     if as_json:

@@ -2,7 +2,7 @@
 
 import click
 
-from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.output.action_words import for_scripts, in_words
 from tierqueue.operations.cli.output.printing import (
     Column,
@@ -25,7 +25,7 @@ def actions(limit: int, as_json: bool) -> None:
     """
     from tierqueue.ledger import audit_log as log
 
-    with opened() as ledger, ledger.read() as connection:
+    with open_ledger() as ledger, ledger.read() as connection:
         rows = log.newest(connection, limit)
     if as_json:
         emit(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tierqueue.operations.cli.input.group import CommandGroup
+from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.names import one_of
-from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.operator import by_option, operator, reason_option
 from tierqueue.operations.cli.input.policies import policy_in_force
 from tierqueue.operations.cli.output.printing import emit, json_option, paragraph, say, table
@@ -39,7 +39,7 @@ def show(tier: str | None, as_json: bool) -> None:
     from tierqueue.operations.concurrency import all_tiers
 
     policy = policy_in_force()
-    with opened() as ledger, ledger.read() as connection:
+    with open_ledger() as ledger, ledger.read() as connection:
         found = [
             all_tier for all_tier in all_tiers(connection, policy) if tier in (None, all_tier.tier)
         ]
@@ -76,7 +76,7 @@ def set_(tier: str, calls: int, reason: str | None, by: str | None, as_json: boo
     from tierqueue.ledger.in_force import tier_concurrency
 
     policy = policy_in_force()
-    with opened() as ledger:
+    with open_ledger() as ledger:
         with ledger.write() as connection:
             tier_concurrency.set_concurrency(
                 connection, Tier(tier), calls, by or operator(), reason
@@ -94,7 +94,7 @@ def unset(tier: str, reason: str | None, by: str | None, as_json: bool) -> None:
     from tierqueue.ledger.in_force import tier_concurrency
 
     policy = policy_in_force()
-    with opened() as ledger:
+    with open_ledger() as ledger:
         with ledger.write() as connection:
             if not tier_concurrency.unset(connection, Tier(tier), by or operator(), reason):
                 raise InvalidItem(f"nothing is set of {tier}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from tierqueue.operations.cli.input.opened import settings
+from tierqueue.operations.cli.input.ledger_access import settings
 from tierqueue.router.errors import Misconfigured
 
 _FILE = "FLOWER_BASIC_AUTH_FILE"

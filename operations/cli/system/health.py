@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tierqueue.operations.cli.input.ledger_access import command_app, open_ledger
 from tierqueue.operations.cli.input.names import one_of
-from tierqueue.operations.cli.input.opened import command_app, opened
 from tierqueue.operations.cli.input.operator import operator
 from tierqueue.operations.cli.output.printing import emit, json_option, paragraph, say
 from tierqueue.tasks.broker.names import CALLS
@@ -78,7 +78,7 @@ def doctor(acknowledge: bool, as_json: bool) -> None:
     if acknowledge:
         died = [finding.detail for finding in found if finding.code == "died"]
         seen = sum(detail["items"] for detail in died)
-        with opened() as ledger, ledger.write() as connection:
+        with open_ledger() as ledger, ledger.write() as connection:
             endings.acknowledge(connection, operator(), {"dead_letters": seen})
         what = count(seen, "dead letter", "is", "are")
         told = f"acknowledged: {what} told no more, and {'stays' if seen == 1 else 'stay'} there"

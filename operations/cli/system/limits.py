@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tierqueue.operations.cli.input.group import CommandGroup
+from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.names import one_of, unused_budget
-from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.operator import by_option, operator, reason_option
 from tierqueue.operations.cli.input.policies import policy_in_force
 from tierqueue.operations.cli.output.printing import (
@@ -64,7 +64,7 @@ def show(scope: str | None, as_json: bool) -> None:
     from tierqueue.operations.limits import all_limits
 
     policy = policy_in_force()
-    with opened() as ledger, ledger.read() as connection:
+    with open_ledger() as ledger, ledger.read() as connection:
         found, now = all_limits(connection, policy), database_now(connection)
     if scope is not None:
         if scope not in {limit.scope for limit in found}:
@@ -106,7 +106,7 @@ def set_(
     policy = policy_in_force()
     _known(policy, scope)
     hint = None
-    with opened() as ledger, ledger.write() as connection:
+    with open_ledger() as ledger, ledger.write() as connection:
         if scope.startswith("budget:") and scope.removeprefix("budget:") not in policy.budgets:
             hint = unused_budget(connection, scope.removeprefix("budget:"))
         stated_limits.set_limits(connection, scope, {limit: most}, by or operator(), reason)
@@ -132,7 +132,7 @@ def unset(scope: str, limit: str | None, reason: str | None, by: str | None, as_
     from tierqueue.ledger.in_force import stated_limits
 
     policy = policy_in_force()
-    with opened() as ledger, ledger.write() as connection:
+    with open_ledger() as ledger, ledger.write() as connection:
         # Also of one that the policy does not hold any more.
         if scope not in stated_limits.all_set(connection):
             _known(policy, scope)

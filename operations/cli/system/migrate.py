@@ -2,7 +2,7 @@
 
 import click
 
-from tierqueue.operations.cli.input.opened import settings
+from tierqueue.operations.cli.input.ledger_access import settings
 from tierqueue.operations.cli.output.printing import emit, json_option, say
 
 

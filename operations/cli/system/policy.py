@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tierqueue.operations.cli.input.group import CommandGroup
-from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.options import task_types
 from tierqueue.operations.cli.input.policies import read_policy, simulated_known
 from tierqueue.operations.cli.output.printing import (
@@ -193,7 +193,7 @@ def replay(file: str, since: str, shown: int, as_json: bool) -> None:
     and by deadlines that are shorter than such calls took. Exit 1 where anything is.
     """
     found, _ = read_policy(file)
-    with opened() as ledger, ledger.read() as connection:
+    with open_ledger() as ledger, ledger.read() as connection:
         outcome = through(connection, found, since)
         names = simulated_known(connection) | found.simulated
     if as_json:

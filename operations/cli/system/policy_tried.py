@@ -35,9 +35,9 @@ def through(connection: Transaction, found: Policy, since: str) -> PolicyReplay:
     from tierqueue.ledger.operations import item_list
     from tierqueue.ledger.session import now
     from tierqueue.tasks.jobs.policy_replay import replayed
-    from tierqueue.tasks.routing.answered_below.asked_first import Answerers
-    from tierqueue.tasks.routing.answered_below.recorded import ItemsBelow
-    from tierqueue.tasks.routing.measured import measure
+    from tierqueue.tasks.routing.forecast.answerers import Answerers
+    from tierqueue.tasks.routing.forecast.recorded_items import ItemsBelow
+    from tierqueue.tasks.routing.measurements import measure
     from tierqueue.tasks.routing.predictors import Predictors
 
     begin = ago(since)

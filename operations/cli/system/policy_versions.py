@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tierqueue.operations.cli.input.opened import opened
+from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.operator import by_option, operator, reason_option
 from tierqueue.operations.cli.input.policies import policy_path, simulated_known
 from tierqueue.operations.cli.output.escapes import visible
@@ -72,7 +72,7 @@ def apply(
 
     path = policy_path(file)
     text = read_policy_text(Path(path))
-    with opened() as ledger:
+    with open_ledger() as ledger:
         _put(
             ledger,
             text,
@@ -110,7 +110,7 @@ def rollback(
     from tierqueue.ledger.in_force import policies, policy_versions
     from tierqueue.tasks.settings import read_settings
 
-    with opened() as ledger:
+    with open_ledger() as ledger:
         with ledger.read() as connection:
             last = policies.applied(connection)
             if last is None:
@@ -149,7 +149,7 @@ def history(version: int | None, limit: int, as_json: bool) -> None:
     """What was applied, the newest first; with VERSION, the text of that one."""
     from tierqueue.ledger.in_force import policies, policy_versions
 
-    with opened() as ledger, ledger.read() as connection:
+    with open_ledger() as ledger, ledger.read() as connection:
         in_force = policies.in_force(connection)
         found = policy_versions.history(connection, limit)
         one = None if version is None else policy_versions.version(connection, version)

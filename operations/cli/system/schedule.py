@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tierqueue.operations.cli.input.group import CommandGroup
-from tierqueue.operations.cli.input.opened import opened, wake
+from tierqueue.operations.cli.input.ledger_access import open_ledger, wake
 from tierqueue.operations.cli.input.operator import operator
 from tierqueue.operations.cli.input.options import (
     task_named,
@@ -46,7 +46,7 @@ def list_(as_json: bool) -> None:
     """List the schedules: when each is next due, and what became of its last run."""
     from tierqueue.ledger.operations import schedules
 
-    with opened() as ledger, ledger.read() as connection:
+    with open_ledger() as ledger, ledger.read() as connection:
         found = schedules.with_last_run(connection)
     if as_json:
         emit([{**for_scripts(made), "last": _run(run)} for made, run in found])
@@ -77,7 +77,7 @@ def show(name: str, limit: int, as_json: bool) -> None:
     """Show the schedule NAME and its last runs."""
     from tierqueue.ledger.operations import schedules
 
-    with opened() as ledger, ledger.read() as connection:
+    with open_ledger() as ledger, ledger.read() as connection:
         made = _named(connection, name)
         ran = schedules.runs(connection, name, limit)
     if as_json:
@@ -106,7 +106,7 @@ def pause(name: str, as_json: bool) -> None:
     """Let the schedule NAME rest; times that come meanwhile are not made up for."""
     from tierqueue.ledger.operations import schedules
 
-    with opened() as ledger, ledger.write() as connection:
+    with open_ledger() as ledger, ledger.write() as connection:
         _named(connection, name)
         new = schedules.pause(connection, name, operator())
     if as_json:
@@ -124,7 +124,7 @@ def resume(name: str, as_json: bool) -> None:
     from tierqueue.ledger.session import now as database_now
     from tierqueue.tasks.schedules.firing import timing_of
 
-    with opened() as ledger, ledger.write() as connection:
+    with open_ledger() as ledger, ledger.write() as connection:
         next_due = timing_of(_named(connection, name)).next(database_now(connection))
         found = schedules.resume(connection, name, next_due, operator())
     if as_json:
@@ -142,7 +142,7 @@ def remove(name: str, as_json: bool) -> None:
     """Take the schedule NAME away; the items of its runs stay."""
     from tierqueue.ledger.operations import schedules
 
-    with opened() as ledger, ledger.write() as connection:
+    with open_ledger() as ledger, ledger.write() as connection:
         _named(connection, name)
         schedules.remove(connection, name, operator())
     if as_json:
@@ -160,7 +160,7 @@ def run(name: str, as_json: bool) -> None:
     from tierqueue.ledger.session import now as database_now
     from tierqueue.tasks.schedules.firing import new_item
 
-    with opened() as ledger:
+    with open_ledger() as ledger:
         with ledger.read() as connection:
             made = _named(connection, name)
         task_named(made.task)

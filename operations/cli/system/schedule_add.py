@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.names import one_of, unused_budget
-from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.operator import operator
 from tierqueue.operations.cli.input.options import (
     demand_options,
@@ -99,7 +99,7 @@ def add(
     from tierqueue.operations.cli.input.policies import policy_in_force
     from tierqueue.router.route import Route
     from tierqueue.tasks.files.source import Reading
-    from tierqueue.tasks.routing.foreseen import decision_of
+    from tierqueue.tasks.routing.forecast.decision import decision_of
     from tierqueue.tasks.schedules.timing import timing
 
     if not _NAME.fullmatch(name):
@@ -124,7 +124,7 @@ def add(
         decision = decision_of(new, policy_in_force())
         if not isinstance(decision, Route):
             raise decision
-    with opened() as ledger, ledger.write() as connection:
+    with open_ledger() as ledger, ledger.write() as connection:
         at = database_now(connection)
         when = timing(cron, every, timezone, at)
         made = schedules.Schedule(

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from tierqueue.operations.cli.input.opened import ledger_complaint, opened
+from tierqueue.operations.cli.input.ledger_access import ledger_complaint, open_ledger
 from tierqueue.operations.cli.input.policies import policy_in_force
 from tierqueue.operations.cli.output.escapes import visible
 from tierqueue.operations.cli.output.printing import emit, json_option, on_terminal, say
@@ -27,7 +27,7 @@ def status(as_json: bool) -> None:
     from tierqueue.operations.status import status as status_of
 
     policy = policy_in_force()
-    with opened() as ledger:
+    with open_ledger() as ledger:
         stands = status_of(ledger, policy)
     if as_json:
         emit(as_json_value(stands))
@@ -61,7 +61,7 @@ def top(interval: float) -> None:
 
     from tierqueue.operations.cli.output.refreshing import refresh
 
-    with opened() as ledger:
+    with open_ledger() as ledger:
 
         def lines() -> list[str]:
             try:
@@ -81,5 +81,5 @@ def stands_once() -> None:
     from tierqueue.operations.status import status as status_of
 
     policy = policy_in_force()
-    with opened() as ledger:
+    with open_ledger() as ledger:
         say(*screen(status_of(ledger, policy)))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tierqueue.operations.cli.input.group import CommandGroup
+from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.names import SHOWN, only
-from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.policies import simulated_known
 from tierqueue.operations.cli.output.printing import (
     Column,
@@ -48,7 +48,7 @@ def list_(open_only: bool, limit: int, as_json: bool) -> None:
     """List batches, the newest first, with what their requests ended as."""
     from tierqueue.ledger.operations import batch_list
 
-    with opened() as ledger, ledger.read() as connection:
+    with open_ledger() as ledger, ledger.read() as connection:
         rows = batch_list.newest(connection, limit, open_only=open_only)
         names = simulated_known(connection)
     if as_json:
@@ -88,7 +88,7 @@ def show(batch_id: str, limit: int, as_json: bool) -> None:
     """
     from tierqueue.ledger.operations import batch_list
 
-    with opened() as ledger, ledger.read() as connection:
+    with open_ledger() as ledger, ledger.read() as connection:
         row = _one(connection, batch_id)
         cost = batch_list.cost_of(connection, row.id)
         items = batch_list.items_of(connection, row.id, limit)

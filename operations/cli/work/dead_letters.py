@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tierqueue.operations.cli.input.group import CommandGroup
+from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.names import ids_for_people, one_of
-from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.operator import operator
 from tierqueue.operations.cli.input.policies import simulated_by_policy
 from tierqueue.operations.cli.output.printing import (
@@ -53,7 +53,7 @@ def list_(limit: int, as_json: bool, **chosen: str | None) -> None:
     from tierqueue.ledger.operations import dead_letters as letters
     from tierqueue.ledger.results.simulated import of_items
 
-    with opened() as ledger:
+    with open_ledger() as ledger:
         wanted = wanted_by(ledger, **chosen)
         with ledger.read() as connection:
             rows = letters.listed(connection, wanted, limit)
@@ -160,7 +160,7 @@ def export(file: str, payload: bool, as_json: bool, **chosen: str | None) -> Non
     """
     written = 0
     try:
-        with opened() as ledger:
+        with open_ledger() as ledger:
             wanted = wanted_by(ledger, **chosen)
             with Path(file).open("x", encoding="utf-8") as lines:
                 for page in pages(ledger, wanted):

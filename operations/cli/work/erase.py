@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.names import item_named
-from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.operator import operator
 from tierqueue.operations.cli.output.printing import emit, json_option, say
 from tierqueue.router.errors import InvalidItem
@@ -56,7 +56,7 @@ def erase(
 
     if bool(item_ids) == (metadata is not None):
         raise click.UsageError("erase either items by --item or all that --metadata chooses")
-    with opened() as ledger:
+    with open_ledger() as ledger:
         ids = _selection(ledger, item_ids, metadata)
         # The key alone is recorded: its value may be what is to be forgotten.
         why = "by id" if metadata is None else f"by metadata {metadata.partition('=')[0]}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tierqueue.operations.cli.input.group import CommandGroup
+from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.names import (
     between,
     ids_for_people,
@@ -14,7 +15,6 @@ from tierqueue.operations.cli.input.names import (
     job_named,
     one_of,
 )
-from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.policies import simulated_by_policy
 from tierqueue.operations.cli.output import document_parts
 from tierqueue.operations.cli.output import timeline as history
@@ -100,7 +100,7 @@ def list_(
     from tierqueue.operations.cli.input.filters import refuse_unknown
 
     begin, end = between(since, older_than)
-    with opened() as ledger, ledger.read() as connection:
+    with open_ledger() as ledger, ledger.read() as connection:
         meant = ItemFilter(
             **filters,
             job=None if job is None else job_named(connection, job),
@@ -180,7 +180,7 @@ def show_item(text: str, *, payload: bool, as_json: bool) -> None:
     from tierqueue.ledger.results.simulated import of_items
     from tierqueue.ledger.session import now as database_now
 
-    with opened() as ledger, ledger.read() as connection:
+    with open_ledger() as ledger, ledger.read() as connection:
         item_id = item_named(connection, text)
         found = dead_letters.show(connection, item_id)
         assert found is not None

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
+from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.names import between, item_named, job_named, one_of
-from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.output.printing import emit, on_terminal, say
 from tierqueue.router.errors import BY_REASON, InvalidItem
 from tierqueue.router.item import TIERS
@@ -87,7 +87,7 @@ def act_on(
         raise click.UsageError(
             f"{what} either dead letters by their IDs or all that filters choose"
         )
-    with opened() as ledger:
+    with open_ledger() as ledger:
         wanted = wanted_by(ledger, **chosen)
         found = _named(ledger, item_ids) if item_ids else _matching(ledger, wanted)
         stay = [letter for letter in found if what == "replay" and not letter.may_go_back]

@@ -7,8 +7,8 @@ from dataclasses import asdict
 import click
 
 from tierqueue.operations.cli.input.group import CommandGroup
+from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.names import job_named, one_of, unused_budget
-from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.operator import by_option, operator, reason_option
 from tierqueue.operations.cli.input.options import task_named
 from tierqueue.operations.cli.output.printing import (
@@ -47,7 +47,7 @@ def _pausing(kind: str) -> click.Command:
 
         if kind == "task":
             task_named(name)
-        with opened() as ledger, ledger.write() as connection:
+        with open_ledger() as ledger, ledger.write() as connection:
             meant = job_named(connection, name) if kind == "job" else name
             new = pauses.pause(connection, kind, meant, by or operator(), reason)
             hint = unused_budget(connection, meant) if kind == "budget" and new else None
@@ -77,7 +77,7 @@ def list_(as_json: bool) -> None:
     """Show what is held back, since when, by whom and why."""
     from tierqueue.ledger.in_force import pauses
 
-    with opened() as ledger, ledger.read() as connection:
+    with open_ledger() as ledger, ledger.read() as connection:
         why = pauses.reasons(connection)
         found = [(one, why.get((one.kind, one.name))) for one in pauses.in_force(connection)]
     if as_json:
@@ -104,7 +104,7 @@ def resume(kind: str, name: str, reason: str | None, by: str | None, as_json: bo
     """Let the KIND called NAME go on."""
     from tierqueue.ledger.in_force import pauses
 
-    with opened() as ledger, ledger.write() as connection:
+    with open_ledger() as ledger, ledger.write() as connection:
         paused = [stands.name for stands in pauses.in_force(connection) if stands.kind == kind]
         begun = [known for known in paused if known.startswith(name)] if kind == "job" else []
         meant = begun[0] if len(begun) == 1 else name

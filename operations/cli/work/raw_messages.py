@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tierqueue.operations.cli.input.group import CommandGroup
+from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.names import SHOWN, only
-from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.operator import operator
 from tierqueue.operations.cli.output.printing import Column, emit, json_option, moment, say, table
 from tierqueue.tasks.plural import count
@@ -35,7 +35,7 @@ def list_(limit: int, as_json: bool) -> None:
     """List messages nobody could read, the newest first, without what they say."""
     from tierqueue.ledger.operations import raw_messages as kept
 
-    with opened() as ledger, ledger.read() as connection:
+    with open_ledger() as ledger, ledger.read() as connection:
         rows = kept.newest(connection, limit)
     if as_json:
         emit([_shown(row) for row in rows])
@@ -60,7 +60,7 @@ def show(message_id: str, payload: bool, as_json: bool) -> None:
     """
     from tierqueue.ledger.operations import raw_messages as kept
 
-    with opened() as ledger, ledger.read() as connection:
+    with open_ledger() as ledger, ledger.read() as connection:
         found = _one(connection, message_id)
         shown = _shown(found)
         if payload:
@@ -82,7 +82,7 @@ def discard(message_ids: tuple[str, ...], yes: bool, as_json: bool) -> None:
     """Take messages away for good, their bytes with them."""
     from tierqueue.ledger.operations import raw_messages as kept
 
-    with opened() as ledger, ledger.write() as connection:
+    with open_ledger() as ledger, ledger.write() as connection:
         ids = sorted({_one(connection, message_id).id for message_id in message_ids})
         if yes:
             kept.discard(connection, ids, operator())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from tierqueue.operations.cli.input.opened import ledger_complaint, opened
+from tierqueue.operations.cli.input.ledger_access import ledger_complaint, open_ledger
 from tierqueue.operations.cli.input.options import demand_options, given, read_arguments, task_named
 from tierqueue.operations.cli.input.policies import applied_or_file, read_policy
 from tierqueue.operations.cli.output.printing import emit, json_option, paragraph, record
@@ -52,7 +52,7 @@ def route(
     from tierqueue.router.choose import Conditions
     from tierqueue.router.route import Route
     from tierqueue.tasks.kinds.in_pieces import foreseen
-    from tierqueue.tasks.routing.foreseen import decision_of, this_moment
+    from tierqueue.tasks.routing.forecast.decision import decision_of, this_moment
 
     policy = _policy(path)
     task = task_named(name)
@@ -110,7 +110,7 @@ def _limits(new: "NewItem", policy: "Policy", chosen: "Route") -> "Sequence[Limi
     """What bounds its call beside others', by what the ledger knows; nothing without one."""
     from tierqueue.operations.limits import on_the_way
     from tierqueue.tasks.routing.decide import demands_of
-    from tierqueue.tasks.routing.foreseen import this_moment
+    from tierqueue.tasks.routing.forecast.decision import this_moment
 
     budget = demands_of(new, policy, this_moment()).budget
     return _of_the_ledger(lambda connection: on_the_way(connection, policy, chosen, budget)) or ()
@@ -154,7 +154,7 @@ def _of_the_ledger(ask: "Callable[[Transaction], _T]") -> _T | None:
     from tierqueue.router.errors import LedgerMismatch, Misconfigured
 
     try:
-        with opened() as ledger, ledger.read() as connection:
+        with open_ledger() as ledger, ledger.read() as connection:
             return ask(connection)
     except (Misconfigured, LedgerMismatch):
         return None
@@ -182,7 +182,7 @@ def _ruled(new: "NewItem", stated: "RuleTable", policy: "Policy") -> str:
     """What rules make of the item; raises ``Misconfigured`` where they cannot be used."""
     from tierqueue.tasks.routing.below import wants_a_model
     from tierqueue.tasks.routing.decide import demands_of
-    from tierqueue.tasks.routing.foreseen import this_moment
+    from tierqueue.tasks.routing.forecast.decision import this_moment
     from tierqueue.tasks.routing.rules.serving import in_service
 
     rules = f"the rules {stated.name} ({stated.version})"
@@ -200,7 +200,7 @@ def _certified(new: "NewItem", version: str, policy: "Policy") -> str:
     """What a surrogate makes of the item; raises ``Misconfigured`` where it cannot be loaded."""
     from tierqueue.tasks.routing.below import wants_a_model
     from tierqueue.tasks.routing.decide import demands_of
-    from tierqueue.tasks.routing.foreseen import this_moment
+    from tierqueue.tasks.routing.forecast.decision import this_moment
     from tierqueue.tasks.routing.surrogates import Surrogates
 
     floor = demands_of(new, policy, this_moment()).floor

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.names import item_named
-from tierqueue.operations.cli.input.opened import opened
 from tierqueue.operations.cli.input.policies import simulated_by_policy
 from tierqueue.operations.cli.output import document_parts
 from tierqueue.operations.cli.output.decision import refusals, sections
@@ -37,7 +37,7 @@ def why(item_id: str, as_json: bool) -> None:
     from tierqueue.ledger.results.simulated import of_items
     from tierqueue.ledger.session import now as database_now
 
-    with opened() as ledger, ledger.read() as connection:
+    with open_ledger() as ledger, ledger.read() as connection:
         found = dead_letters.show(connection, item_named(connection, item_id))
         assert found is not None
         item, attempts = found

@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from tests.operations.cli.command import Command
 from tests.tasks.producer import Producer
-from tierqueue.operations.cli.input.opened import ledger_complaint
+from tierqueue.operations.cli.input.ledger_access import ledger_complaint
 from tierqueue.router.errors import LedgerMismatch
 from tierqueue.tasks import classify
 

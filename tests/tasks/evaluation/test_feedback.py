@@ -13,7 +13,7 @@ from tierqueue.ledger.evaluation.labels import Label
 from tierqueue.ledger.in_force import evidence
 from tierqueue.ledger.in_force.evidence import JudgedAnswer
 from tierqueue.ledger.operations import erasure
-from tierqueue.ledger.operations.accepted import accepted
+from tierqueue.ledger.operations.accepted_answers import accepted
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import labels as table
 from tierqueue.ledger.tables import promises

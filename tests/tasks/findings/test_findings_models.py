@@ -1,7 +1,7 @@
 """What the doctor says of models: another one answers, or an engine cannot hold a team's own."""
 
 from tests.tasks.findings.facts import GPU, HOUSE, NOW, ROUTING, facts, process, wrong
-from tierqueue.ledger.in_force.observed import ModelChange
+from tierqueue.ledger.in_force.observations import ModelChange
 
 CHANGED = ModelChange("house", "m", "m-1", "m-2", NOW - 1_000_000)
 

@@ -15,7 +15,7 @@ from tierqueue.ledger.lifecycle import settlements
 from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.monitoring import endings
 from tierqueue.ledger.operations import erasure, item_list
-from tierqueue.ledger.operations.accepted import accepted as learned
+from tierqueue.ledger.operations.accepted_answers import accepted as learned
 from tierqueue.ledger.results import announcements
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now

@@ -11,11 +11,11 @@ from tierqueue.ledger.lifecycle.items import new_id
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.item import Tier
 from tierqueue.router.lifecycle import Wait
-from tierqueue.workers.limits import forgotten
+from tierqueue.workers.limits import call_recovery
 from tierqueue.workers.limits.bounds import Bounds, CallUsage, SlotRequest
 from tierqueue.workers.limits.limiter import Limiter
+from tierqueue.workers.limits.operator_limits import StatedLimits
 from tierqueue.workers.limits.rates import SharedRates
-from tierqueue.workers.limits.stated import StatedLimits
 
 
 @pytest.fixture
@@ -173,17 +173,17 @@ def test_what_was_called_before_redis_forgot_it_counts_as_the_ledger_knows_it(
     shared = a_scope(kind, requests_per_minute=3, requests_per_day=9)
     moves.running(budget="acme")
     within = of("another", shared)
-    held_off = forgotten.grant(ledger, limiter, within, calls(3))
+    held_off = call_recovery.grant(ledger, limiter, within, calls(3))
     assert (held_off.granted, held_off.full) == ((), (shared.forgotten,))
     client.hset(f"{limiter.keys.prefix}:shared-windows:{shared.key}", "from", held_off.at)
-    assert len(forgotten.grant(ledger, limiter, within, calls(3)).granted) == 2
+    assert len(call_recovery.grant(ledger, limiter, within, calls(3)).granted) == 2
 
 
 def test_another_budgets_calls_are_not_this_ones(ledger: Ledger, client: redis.Redis) -> None:
     moves, limiter = Moves(ledger), Limiter(client, new_id(), LEASE)
     moves.running(budget="other")
     within = of("another", a_scope("budget", requests_per_minute=3, in_flight=3))
-    assert len(forgotten.grant(ledger, limiter, within, calls(3)).granted) == 3
+    assert len(call_recovery.grant(ledger, limiter, within, calls(3)).granted) == 3
 
 
 def test_calls_in_flight_that_redis_forgot_are_waited_for_where_there_are_some(
@@ -192,10 +192,10 @@ def test_calls_in_flight_that_redis_forgot_are_waited_for_where_there_are_some(
     moves, limiter = Moves(ledger), Limiter(client, new_id(), LEASE)
     [claim] = moves.running(budget="acme")
     shared = a_scope("account", in_flight=3)
-    assert forgotten.grant(ledger, limiter, of("another", shared), calls(1)).granted == ()
+    assert call_recovery.grant(ledger, limiter, of("another", shared), calls(1)).granted == ()
     moves.settle(settlement(claim))
     client.hset(f"{limiter.keys.prefix}:shared-windows:{shared.key}", "from", "0")
-    assert len(forgotten.grant(ledger, limiter, of("another", shared), calls(1)).granted) == 1
+    assert len(call_recovery.grant(ledger, limiter, of("another", shared), calls(1)).granted) == 1
 
 
 SET = 1_700_000_000_000_000
@@ -208,14 +208,14 @@ def test_what_was_called_while_no_limit_was_set_counts_where_one_is_set_again(
 ) -> None:
     moves, limiter = Moves(ledger), Limiter(client, new_id(), LEASE)
     shared = a_scope(kind, requests_per_minute=3, since=SET)
-    assert len(forgotten.grant(ledger, limiter, of("another", shared), calls(1)).granted) == 1
+    assert len(call_recovery.grant(ledger, limiter, of("another", shared), calls(1)).granted) == 1
     moves.running(budget="acme")
     again = of("another", replace(shared, since=SET + 1))
-    held_off = forgotten.grant(ledger, limiter, again, calls(3))
+    held_off = call_recovery.grant(ledger, limiter, again, calls(3))
     assert (held_off.granted, held_off.full) == ((), (shared.forgotten,))
     client.hset(f"{limiter.keys.prefix}:shared-windows:{shared.key}", "from", held_off.at)
-    assert len(forgotten.grant(ledger, limiter, again, calls(3)).granted) == 2
-    assert not forgotten.grant(ledger, limiter, of("another", shared), calls(1)).granted
+    assert len(call_recovery.grant(ledger, limiter, again, calls(3)).granted) == 2
+    assert not call_recovery.grant(ledger, limiter, of("another", shared), calls(1)).granted
 
 
 @pytest.mark.parametrize("kind", ["account", "budget"])
@@ -225,14 +225,14 @@ def test_calls_in_flight_that_began_while_no_limit_was_set_are_waited_for(
     moves, limiter = Moves(ledger), Limiter(client, new_id(), LEASE)
     shared = a_scope(kind, in_flight=1, since=SET)
     wanted = calls(1)
-    assert forgotten.grant(ledger, limiter, of("another", shared), wanted).granted
+    assert call_recovery.grant(ledger, limiter, of("another", shared), wanted).granted
     limiter.release("another", "frontier", [wanted[0].id], [shared.key])
     [claim] = moves.running(budget="acme")
     again = of("another", replace(shared, since=SET + 1))
-    assert forgotten.grant(ledger, limiter, again, calls(1)).granted == ()
+    assert call_recovery.grant(ledger, limiter, again, calls(1)).granted == ()
     moves.settle(settlement(claim))
     client.hset(f"{limiter.keys.prefix}:shared-windows:{shared.key}", "from", "0")
-    assert len(forgotten.grant(ledger, limiter, again, calls(1)).granted) == 1
+    assert len(call_recovery.grant(ledger, limiter, again, calls(1)).granted) == 1
 
 
 def test_an_engine_of_the_house_counts_its_calls_anew_where_its_limit_is_set_again(
@@ -246,15 +246,15 @@ def test_an_engine_of_the_house_counts_its_calls_anew_where_its_limit_is_set_aga
         in_flight=3,
         since=SET,
     )
-    assert len(forgotten.grant(ledger, limiter, own, calls(1)).granted) == 1
+    assert len(call_recovery.grant(ledger, limiter, own, calls(1)).granted) == 1
     [claim] = moves.running()
     again = replace(own, since=SET + 1)
-    held_off = forgotten.grant(ledger, limiter, again, calls(3))
+    held_off = call_recovery.grant(ledger, limiter, again, calls(3))
     assert held_off.granted == ()
     assert {Wait.RATE_FORGOTTEN, Wait.IN_FLIGHT_FORGOTTEN} == set(held_off.full)
     moves.settle(settlement(claim))
     client.hset(f"{limiter.keys.prefix}:windows:{WORKER.deployment}", "from", held_off.at)
-    assert len(forgotten.grant(ledger, limiter, again, calls(3)).granted) == 2
+    assert len(call_recovery.grant(ledger, limiter, again, calls(3)).granted) == 2
 
 
 def test_until_every_worker_has_heard_of_a_new_limit_nobody_is_granted_in_it(
@@ -262,8 +262,8 @@ def test_until_every_worker_has_heard_of_a_new_limit_nobody_is_granted_in_it(
 ) -> None:
     limiter, now = Limiter(client, new_id(), LEASE), Moves(ledger).now()
     shared = a_scope("budget", in_flight=3, requests_per_minute=3, since=now)
-    soon = forgotten.grant(ledger, limiter, of("another", shared), calls(1))
+    soon = call_recovery.grant(ledger, limiter, of("another", shared), calls(1))
     assert soon.granted == ()
     assert 0 < soon.retry_after <= StatedLimits.EVERY + limiter.travel
     heard = replace(shared, since=now - 60_000_000)
-    assert forgotten.grant(ledger, limiter, of("another", heard), calls(1)).granted
+    assert call_recovery.grant(ledger, limiter, of("another", heard), calls(1)).granted

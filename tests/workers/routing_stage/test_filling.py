@@ -11,9 +11,9 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.policy.policy import Policy, parse_policy
 from tierqueue.tasks.broker.slices import Slice
-from tierqueue.workers.routing_stage import used_up
+from tierqueue.workers.routing_stage import used_up_rates
 from tierqueue.workers.routing_stage.filling import Fill
-from tierqueue.workers.routing_stage.used_up import FEWEST
+from tierqueue.workers.routing_stage.used_up_rates import FEWEST
 
 POLICY = """
 allow_simulated = true
@@ -125,7 +125,7 @@ def test_of_a_deployment_whose_rate_is_used_up_a_slice_goes_around_and_the_rest_
     assert set(found) <= {*large[:few], *small[:few]}
     assert filled(ledger, fill) == []
     # A worker that is lost with those it was sent does not hold up the others.
-    monkeypatch.setattr(used_up, "LATELY_US", 0)
+    monkeypatch.setattr(used_up_rates, "LATELY_US", 0)
     assert len(sent(filled(ledger, fill))) == few
 
 

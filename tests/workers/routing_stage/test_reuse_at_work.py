@@ -12,8 +12,8 @@ from tests.workers.routing_stage.test_surrogates_at_work import stage_on, told
 from tierqueue.ledger.accounting.audit import audit as discrepancies
 from tierqueue.ledger.evaluation import labels
 from tierqueue.ledger.evaluation.labels import Label
-from tierqueue.ledger.in_force import pauses, reusable
-from tierqueue.ledger.in_force.reusable import ReuseKey
+from tierqueue.ledger.in_force import pauses, reusable_answers
+from tierqueue.ledger.in_force.reusable_answers import ReuseKey
 from tierqueue.ledger.operations import erasure
 from tierqueue.ledger.results.promises import Promise, make_once
 from tierqueue.ledger.session import Ledger
@@ -295,9 +295,9 @@ def test_keys_go_once_they_are_too_old_to_answer(ledger: Ledger) -> None:
     with ledger.write() as connection:
         connection.execute(delete(table))
         for number in range(5):
-            reusable.ask(connection, [ReuseKey(f"key-{number}", item_id)], number)
-        assert reusable.expire(connection, 4, 3) == 3
-        assert reusable.expire(connection, 4, 3) == 1
+            reusable_answers.ask(connection, [ReuseKey(f"key-{number}", item_id)], number)
+        assert reusable_answers.expire(connection, 4, 3) == 3
+        assert reusable_answers.expire(connection, 4, 3) == 1
         assert connection.execute(select(table.c.key)).scalars().all() == ["key-4"]
 
 

@@ -9,7 +9,7 @@ from tierqueue.ledger.evaluation import labels
 from tierqueue.ledger.evaluation.labels import Label
 from tierqueue.ledger.in_force import surrogates
 from tierqueue.ledger.in_force.surrogates import Audit
-from tierqueue.ledger.operations.accepted import accepted
+from tierqueue.ledger.operations.accepted_answers import accepted
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import items
 

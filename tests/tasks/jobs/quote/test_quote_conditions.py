@@ -7,8 +7,8 @@ import pytest
 from tests.ledger.moves import Moves
 from tests.operations.cli.command import Command
 from tests.tasks.jobs.quote.test_quote import POLICY, done, part, written
-from tierqueue.ledger.in_force import observed
-from tierqueue.ledger.in_force.observed import WITHOUT, Observation
+from tierqueue.ledger.in_force import observations
+from tierqueue.ledger.in_force.observations import WITHOUT, Observation
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 
@@ -41,7 +41,7 @@ def test_a_quote_knows_whose_servers_refuse_log_probabilities(
     assert part(tierqueue.json(*asked), "plain")["rows"] == 10
     with ledger.write() as connection:
         seen = Observation("plain", "plain", WITHOUT, "logprobs")
-        observed.see(connection, [seen], database_now(connection))
+        observations.see(connection, [seen], database_now(connection))
     assert part(tierqueue.json(*asked), "telling")["rows"] == 10
 
 

@@ -14,7 +14,7 @@ from tierqueue.router.item import Sensitivity, Tier
 from tierqueue.router.policy.policy import parse_policy
 from tierqueue.router.selection.evidence import Evidence, probes
 from tierqueue.tasks.routing.decide import choose_all, may_fall, work_item_of
-from tierqueue.tasks.routing.measured import Measurements
+from tierqueue.tasks.routing.measurements import Measurements
 
 POLICY = parse_policy('default_sensitivity = "internal"', "test")
 STRICT = parse_policy("", "test")

@@ -1,1 +1,0 @@
-"""Who would answer without a call: foreseen for files and for recorded items."""

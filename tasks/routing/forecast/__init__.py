@@ -1,0 +1,1 @@
+"""Forecasts of calls that are not made: where each would go, who would answer, what is refused."""
