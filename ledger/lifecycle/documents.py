@@ -157,10 +157,7 @@ def cut(connection: Transaction, document: WholeItem, made: Cut, now: int, deadl
     ``deadline``: that of the document and all its parts, in epoch microseconds.
     """
     prepare(connection.dialect.name, made.parts, now).write(connection)
-    rows = [
-        {**{name: getattr(one, name) for name in Promise.__slots__}, "made_at": now}
-        for one in made.promises
-    ]
+    rows = [{**one._asdict(), "made_at": now} for one in made.promises]
     insert_many(connection, promises, rows)
     for group, size in made.chords.items():
         chords.announce(connection, group, size, ours=True)

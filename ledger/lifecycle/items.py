@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
@@ -119,7 +119,7 @@ def submit(connection: Connection, new: NewItem, promise: Promise | None) -> str
     if new.idempotency_key is not None:
         item_id = _submit_once(connection, new, at)
         if promise is not None:
-            owed = promise if item_id == promise.item_id else replace(promise, item_id=item_id)
+            owed = promise if item_id == promise.item_id else promise._replace(item_id=item_id)
             promises.make_once(connection, owed, at)
         return item_id
     if promise is not None and not promises.make_once(connection, promise, at):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import case, delete, func, insert, or_, select, update
 
 from tierqueue.ledger.bulk import among
-from tierqueue.ledger.results.promises import Ending, ending_of
+from tierqueue.ledger.results.promises import ENDED, EndedItem, Ending
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import chords, items, promises
@@ -65,8 +65,8 @@ def parts(connection: Transaction, group_id: str) -> Sequence[Ending] | None:
     unended = select(items.c.id).select_from(joined).where(*of_group, still)
     if connection.execute(unended.order_by(promises.c.group_index.desc()).limit(1)).first():
         return None
-    found = select(items).select_from(joined).where(*of_group).order_by(promises.c.group_index)
-    ended = [ending_of(row) for row in connection.execute(found)]
+    found = select(*ENDED).select_from(joined).where(*of_group).order_by(promises.c.group_index)
+    ended = [EndedItem.from_row(row).ending for row in connection.execute(found)]
     size = connection.execute(select(chords.c.size).where(chords.c.group_id == group_id)).scalar()
     # Of a chord that is ours from the beginning some parts may have to be submitted yet.
     return ended if size is None or len(ended) >= size else None

@@ -1,9 +1,9 @@
 """Promises: everything Celery must be told when an item ends, one row a Celery task id."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from sqlalchemy import ColumnElement, Connection, Insert, bindparam, func, or_, select, update
 
@@ -12,7 +12,6 @@ from tierqueue.ledger.tables import items, promises
 from tierqueue.router.errors import Erased
 from tierqueue.router.lifecycle import ENDS, State
 
-_UNFULFILLED = select(promises).where(among(promises.c.item_id), promises.c.kept_at.is_(None))
 _OWED = (
     select(promises.c.id)
     .where(
@@ -26,25 +25,43 @@ _OWED = (
 _NOTE_FULFILLED = update(promises).where(promises.c.id.in_(_OWED)).values(kept_at=bindparam("at"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Promise:
-    """What one ``.delay()`` is owed. ``id`` is its Celery task id; signatures are plain JSON.
-
-    ``replays``: how often its item was replayed since; each time it is owed anew.
-    """
+class Promise(NamedTuple):
+    """What one ``.delay()`` is owed; signatures are plain JSON."""
 
     id: str
+    """Its Celery task id."""
     item_id: str
+    """The item that it waits for."""
     task: str
+    """The name of the item's task type."""
     group_id: str | None = None
+    """The group that it was sent in."""
     group_index: int | None = None
+    """Its place there, from 0."""
     chord: Any = None
+    """What follows once all of its group have ended."""
     chain: Sequence[Any] | None = None
+    """What follows it, the next one last."""
     callbacks: Sequence[Any] | None = None
+    """What is sent where its item succeeds."""
     errbacks: Sequence[Any] | None = None
+    """What is sent where its item does not."""
     root_id: str | None = None
+    """The Celery task id of what began it all."""
     parent_id: str | None = None
+    """The Celery task id of what sent it."""
     replays: int = 0
+    """How often its item was replayed since; each time it is owed anew."""
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> Self:
+        """The promise of a row of ``PROMISE``."""
+        *stated, followed_at = row
+        promise = cls._make(stated)
+        if followed_at is None:
+            return promise
+        # What follows was sent before the broker lost the result: only that is owed.
+        return promise._replace(chord=None, chain=None, callbacks=None, errbacks=None)
 
     @property
     def plain(self) -> bool:
@@ -66,6 +83,72 @@ class Ending:
     error: Mapping[str, Any] | None
 
 
+class EndedItem(NamedTuple):
+    """What a row of an item says of its end, or that there is none yet."""
+
+    id: str
+    """The item's."""
+    state: State
+    """Where it is."""
+    reason: str | None
+    """Why it ended so."""
+    output: Any
+    """Its answer."""
+    receipt: Mapping[str, Any] | None
+    """What the answer took and cost."""
+    error: Mapping[str, Any] | None
+    """What ended it where it has no answer."""
+    ended_at: int | None
+    """Epoch microseconds."""
+    erased_at: int | None
+    """Epoch microseconds: since then its payload is gone."""
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> Self:
+        """The end of a row of ``ENDED``."""
+        ended = cls._make(row)
+        return ended._replace(state=State(ended.state))
+
+    @property
+    def ending(self) -> Ending:
+        """How it ended, its payload still there."""
+        answer = {"output": self.output, "receipt": self.receipt}
+        return Ending(
+            item_id=self.id,
+            state=self.state,
+            answer=answer if self.state == State.SUCCEEDED else None,
+            error=self.error,
+        )
+
+    @property
+    def present_ending(self) -> Ending:
+        """How it ended, as is known now: of one whose payload is gone, that it is, no more."""
+        if self.erased_at is None:
+            return self.ending
+        succeeded = self.state == State.SUCCEEDED
+        error = {
+            "reason": Erased.reason if succeeded else self.reason,
+            "message": f"item {self.id} has ended ({self.state}), and what it was asked and"
+            " answered was erased since: submit it again if it is needed",
+            "fields": {"item": self.id, "erased_at": self.erased_at},
+        }
+        state = State.DEAD if succeeded else self.state
+        return Ending(item_id=self.id, state=state, answer=None, error=error)
+
+
+PROMISE = (
+    *(promises.c[name] for name in Promise._fields if name != "replays"),
+    func.coalesce(promises.c.replays, 0).label("replays"),
+    promises.c.followed_at,
+)
+"""The columns of a ``Promise``, in its order, and whether what follows it was sent."""
+
+ENDED = tuple(items.c[name] for name in EndedItem._fields)
+"""The columns of an ``EndedItem``, in its order."""
+
+_UNFULFILLED = select(*PROMISE).where(among(promises.c.item_id), promises.c.kept_at.is_(None))
+
+
 @dataclass(frozen=True, slots=True)
 class Ends:
     """Items that ended in one transaction, and the promises that are owed for it.
@@ -82,8 +165,7 @@ def make_once(connection: Connection, promise: Promise, now: int) -> bool:
 
     Two deliveries of one call at the same time wait for each other here.
     """
-    row = {name: getattr(promise, name) for name in Promise.__slots__}
-    row["made_at"] = now
+    row = {**promise._asdict(), "made_at": now}
     return connection.execute(_make(connection.dialect.name), row).rowcount == 1
 
 
@@ -102,7 +184,8 @@ def unfulfilled(connection: Connection, item_ids: Sequence[str]) -> list[Promise
     """The promises of these items that are still owed."""
     if not item_ids:
         return []
-    return [_promise(row) for row in connection.execute(_UNFULFILLED, {"ids": list(item_ids)})]
+    rows = connection.execute(_UNFULFILLED, {"ids": list(item_ids)})
+    return [Promise.from_row(row) for row in rows]
 
 
 def ends_of(connection: Connection, ended: list[Ending]) -> Ends:
@@ -145,7 +228,8 @@ def owe_anew(connection: Connection, item_ids: Sequence[str]) -> list[Promise]:
     connection.execute(update(promises).where(known, told).values(errbacks=None), given)
     anew = update(promises).where(known)
     connection.execute(anew.values(kept_at=None, followed_at=None, replays=once_more), given)
-    return [_promise(row) for row in connection.execute(select(promises).where(known), given)]
+    rows = connection.execute(select(*PROMISE).where(known), given)
+    return [Promise.from_row(row) for row in rows]
 
 
 def overdue(
@@ -183,39 +267,13 @@ def read_ended(
     """Promises, how their items stand and when they ended (epoch µs; ``None``: they have not), as
     ``where`` over both tables chooses them.
     """
-    names = ("state", "output", "receipt", "error", "ended_at", "reason", "erased_at")
-    columns = [items.c[name] for name in names]
-    found = select(promises, *columns).join(items, items.c.id == promises.c.item_id).where(*where)
-    rows = connection.execute(found, parameters).all()
-    return [(_promise(row), _ending_told(row), row.ended_at) for row in rows]
-
-
-def _ending_told(row: Any) -> Ending:
-    """How an item ended; of one whose payload is gone, that it is, and nothing else."""
-    ending = ending_of(row, row.item_id)
-    if row.erased_at is None:
-        return ending
-    succeeded = row.state == State.SUCCEEDED
-    error = {
-        "reason": Erased.reason if succeeded else row.reason,
-        "message": f"item {row.item_id} has ended ({row.state}), and what it was asked and answered"
-        " was erased since: submit it again if it is needed",
-        "fields": {"item": row.item_id, "erased_at": row.erased_at},
-    }
-    return replace(
-        ending, state=State.DEAD if succeeded else ending.state, answer=None, error=error
-    )
-
-
-def ending_of(row: Any, item_id: str | None = None) -> Ending:
-    """How an item ended, from a row with its columns."""
-    answer = {"output": row.output, "receipt": row.receipt}
-    return Ending(
-        item_id=row.id if item_id is None else item_id,
-        state=State(row.state),
-        answer=answer if row.state == State.SUCCEEDED else None,
-        error=row.error,
-    )
+    joined = promises.join(items, items.c.id == promises.c.item_id)
+    found = select(*PROMISE, *ENDED).select_from(joined).where(*where)
+    owed = []
+    for row in connection.execute(found, parameters):
+        ended = EndedItem.from_row(row[len(PROMISE) :])
+        owed.append((Promise.from_row(row[: len(PROMISE)]), ended.present_ending, ended.ended_at))
+    return owed
 
 
 def items_of(connection: Connection, promise_ids: Sequence[str]) -> list[str]:
@@ -224,22 +282,3 @@ def items_of(connection: Connection, promise_ids: Sequence[str]) -> list[str]:
         select(promises.c.item_id).where(promises.c.id.in_(list(promise_ids))).distinct()
     )
     return [row.item_id for row in rows]
-
-
-def _promise(row: Any) -> Promise:
-    # What follows was sent before the broker lost the result: only that is owed.
-    followed = row.followed_at is not None
-    return Promise(
-        id=row.id,
-        item_id=row.item_id,
-        task=row.task,
-        group_id=row.group_id,
-        group_index=row.group_index,
-        chord=None if followed else row.chord,
-        chain=None if followed else row.chain,
-        callbacks=None if followed else row.callbacks,
-        errbacks=None if followed else row.errbacks,
-        root_id=row.root_id,
-        parent_id=row.parent_id,
-        replays=row.replays or 0,
-    )

@@ -3,7 +3,6 @@
 import json
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NoReturn
 
 import structlog
@@ -89,7 +88,7 @@ def _following(promise: Promise) -> tuple[Any, ...]:
 def _alone(promise: Promise) -> Promise:
     """The promise without what would be sent when its item ends."""
     chord = without_errbacks(promise.chord)
-    return replace(promise, chain=None, callbacks=None, errbacks=None, chord=chord)
+    return promise._replace(chain=None, callbacks=None, errbacks=None, chord=chord)
 
 
 def _checked(task: TaskType, *call: Any, **times: Any) -> NewItem:

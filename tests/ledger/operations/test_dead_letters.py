@@ -1,6 +1,5 @@
 """Dead letters: found, looked at, replayed and discarded, exactly once and on record."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -124,7 +123,7 @@ def test_a_replay_owes_its_promises_anew_and_no_errback_a_second_time(moves: Mov
     item_id = _dead(moves)
     told, late, joined = (promise_of(item_id, name) for name in ("told", "late", item_id))
     errbacks: dict[str, Any] = {"errbacks": [{"task": "mourn"}], "callbacks": [{"task": "next"}]}
-    told, late = replace(told, **errbacks), replace(late, **errbacks)
+    told, late = told._replace(**errbacks), late._replace(**errbacks)
     with moves.ledger.write() as connection:
         for owed in (told, late, joined):
             promises.make_once(connection, owed, 1)
@@ -145,7 +144,7 @@ def test_a_chord_that_failed_is_remembered_for_as_long_as_a_part_may_be_replayed
     moves: Moves,
 ) -> None:
     item_id = _dead(moves)
-    part = replace(promise_of(item_id, item_id), group_id="g", group_index=0, chord={"task": "b"})
+    part = promise_of(item_id, item_id)._replace(group_id="g", group_index=0, chord={"task": "b"})
     with moves.ledger.write() as connection:
         promises.make_once(connection, part, 1)
         chords.announce(connection, "g", 1)
@@ -165,7 +164,7 @@ def test_a_chord_around_one_that_failed_is_remembered_for_as_long_as_that_one(
     moves: Moves,
 ) -> None:
     item_id = _dead(moves)
-    part = replace(promise_of(item_id, item_id), group_id="g", group_index=0, chord={"task": "b"})
+    part = promise_of(item_id, item_id)._replace(group_id="g", group_index=0, chord={"task": "b"})
     with moves.ledger.write() as connection:
         promises.make_once(connection, part, 1)
         for group_id in ("g", "around"):
