@@ -1,7 +1,7 @@
 """Ceilings as they stand: what is spent and held of each in its present window."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 from sqlalchemy import select
 
@@ -10,12 +10,53 @@ from tierqueue.ledger.ceilings.balance import Balance
 from tierqueue.ledger.ceilings.books import window_start
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import balances, ceiling_warnings, ceilings
+from tierqueue.router.money import NanoUSD
 
 _WARNED = (
     select(ceiling_warnings)
     .where(among(ceiling_warnings.c.balance_id))
     .order_by(ceiling_warnings.c.at, ceiling_warnings.c.what)
 )
+
+
+class _Rule(NamedTuple):
+    """What may be spent in one window of a scope."""
+
+    scope: str
+    """Of what."""
+    name: str
+    """Which of them; ``*``: each by itself that has no ceiling of its own."""
+    window: str
+    """How long it is, in a word: ``hour``, ``day``, …"""
+    timezone: str
+    """Where its days begin."""
+    limit: NanoUSD
+    """Nano-dollars."""
+    set_by: str
+    """Who set it."""
+
+
+class _WindowBalance(NamedTuple):
+    """What was spent and is held in one window."""
+
+    id: str
+    """``Balance.id``."""
+    scope: str
+    """Of what."""
+    name: str
+    """Which of them."""
+    window: str
+    """How long it is, in a word."""
+    start: str
+    """Its name (``books.window_start``)."""
+    spent: NanoUSD
+    """Nano-dollars."""
+    held: NanoUSD
+    """Nano-dollars."""
+
+
+_RULES = select(*(ceilings.c[name] for name in _Rule._fields)).order_by(*ceilings.primary_key)
+_BALANCES = select(*(balances.c[name] for name in _WindowBalance._fields))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,27 +94,28 @@ def ceiling_statuses(connection: Transaction, now: int) -> list[CeilingStatus]:
     """Every ceiling as it stands ``now`` (epoch microseconds); one for each name seen under
     a ``*`` that no ceiling of its own covers.
     """
-    rules = connection.execute(select(ceilings).order_by(*ceilings.primary_key)).all()
-    exact = {(rule.scope, rule.name, rule.window) for rule in rules}
-    starts = {window_start(rule.window, rule.timezone, now) for rule in rules}
-    present = select(balances).where(balances.c.start.in_(sorted(starts)))
-    rows: dict[tuple[str, str, str], list[Any]] = {}
-    for row in connection.execute(present.order_by(balances.c.name)):
-        rows.setdefault((row.scope, row.window, row.start), []).append(row)
-    ids = [row.id for group in rows.values() for row in group]
+    stated = [_Rule._make(row) for row in connection.execute(_RULES)]
+    exact = {(rule.scope, rule.name, rule.window) for rule in stated}
+    starts = {window_start(rule.window, rule.timezone, now) for rule in stated}
+    inside = _BALANCES.where(balances.c.start.in_(sorted(starts))).order_by(balances.c.name)
+    present = [_WindowBalance._make(row) for row in connection.execute(inside)]
+    by_window: dict[tuple[str, str, str], list[_WindowBalance]] = {}
+    for balance in present:
+        key = (balance.scope, balance.window, balance.start)
+        by_window.setdefault(key, []).append(balance)
     warned: dict[tuple[str, int], list[str]] = {}
-    for row in connection.execute(_WARNED, {"ids": ids}):
+    for row in connection.execute(_WARNED, {"ids": [balance.id for balance in present]}):
         warned.setdefault((row.balance_id, row.limit), []).append(row.what)
     found: list[CeilingStatus] = []
-    for rule in rules:
+    for rule in stated:
         start = window_start(rule.window, rule.timezone, now)
         under = [
-            (row.name, row.spent, row.held, tuple(warned.get((row.id, rule.limit), ())))
-            for row in rows.get((rule.scope, rule.window, start), ())
-            if row.name == rule.name
-            or (rule.name == "*" and (rule.scope, row.name, rule.window) not in exact)
+            (balance.name, balance.spent, balance.held, warned.get((balance.id, rule.limit), ()))
+            for balance in by_window.get((rule.scope, rule.window, start), ())
+            if balance.name == rule.name
+            or (rule.name == "*" and (rule.scope, balance.name, rule.window) not in exact)
         ]
-        for name, spent, held, warnings in under or [(rule.name, 0, 0, ())]:
+        for name, spent, held, warnings in under or [(rule.name, NanoUSD(0), NanoUSD(0), ())]:
             found.append(
                 CeilingStatus(
                     scope=rule.scope,
@@ -85,7 +127,7 @@ def ceiling_statuses(connection: Transaction, now: int) -> list[CeilingStatus]:
                     held=held,
                     set_by=rule.set_by,
                     timezone=rule.timezone,
-                    warnings=warnings,
+                    warnings=tuple(warnings),
                 )
             )
     return found

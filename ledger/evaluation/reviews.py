@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple, Self
 
-from sqlalchemy import Select, bindparam, case, exists, func, select, update
+from sqlalchemy import bindparam, case, exists, func, select, update
 
 from tierqueue.ledger import audit_log
 from tierqueue.ledger.evaluation import labels
@@ -16,6 +16,7 @@ from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import attempts, items, refused_answers, reviews
 from tierqueue.router.lifecycle import State
+from tierqueue.router.money import NanoUSD
 from tierqueue.router.policy.duration import SECOND_US
 
 _ITEM = items.c.id == reviews.c.item_id
@@ -26,20 +27,28 @@ _OPEN = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WaitingReview:
-    """An item that waits for a person: why, whose it is, and until when (epoch microseconds).
-
-    ``spent``: what its calls have cost, in nano-dollars.
-    """
+class WaitingReview(NamedTuple):
+    """An item that waits for a person."""
 
     item: str
+    """Its id."""
     task: str
+    """The name of its task type."""
     reason: str
+    """Why no tier's answer was accepted."""
     assignee: str | None
+    """Who is to decide; ``None``: anybody."""
     parked_at: int
+    """Epoch microseconds."""
     due: int
-    spent: int
+    """Until when, in epoch microseconds."""
+    spent: NanoUSD
+    """Nano-dollars: what its calls have cost."""
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> Self:
+        """The review of a row of ``_WAITING``."""
+        return cls._make(row)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,68 +93,65 @@ class Decision:
     death: Death | None = None
 
 
-def _reviews() -> Select[Any]:
-    names = ("task", "reason", "assignee", "parked_at", "due")
-    spent = select(items.c.spent).where(_ITEM).scalar_subquery().label("spent")
-    return (
-        select(reviews.c.item_id, *(reviews.c[name] for name in names), spent)
-        .where(*_OPEN)
-        .order_by(reviews.c.due, reviews.c.item_id)
+_WAITING = (
+    select(
+        *(
+            reviews.c[name]
+            for name in ("item_id", "task", "reason", "assignee", "parked_at", "due")
+        ),
+        select(items.c.spent).where(_ITEM).scalar_subquery(),
     )
-
-
-def _review(row: Any) -> WaitingReview:
-    return WaitingReview(
-        item=row.item_id,
-        task=row.task,
-        reason=row.reason,
-        assignee=row.assignee,
-        parked_at=row.parked_at,
-        due=row.due,
-        spent=row.spent,
-    )
+    .where(*_OPEN)
+    .order_by(reviews.c.due, reviews.c.item_id)
+)
 
 
 def pending(
     connection: Transaction, *, task: str | None = None, assignee: str | None = None, most: int
 ) -> list[WaitingReview]:
     """What waits for a person, the first that runs out of time first, ``most`` at the most."""
-    found = _reviews().limit(most)
+    found = _WAITING.limit(most)
     if task is not None:
         found = found.where(reviews.c.task == task)
     if assignee is not None:
         found = found.where(reviews.c.assignee == assignee)
-    return [_review(row) for row in connection.execute(found)]
+    return [WaitingReview.from_row(row) for row in connection.execute(found)]
 
 
 def of_item(connection: Transaction, item_id: str) -> WaitingReview | None:
     """The item's review; ``None`` where it does not wait for one."""
-    row = connection.execute(_reviews().where(reviews.c.item_id == item_id)).first()
-    return None if row is None else _review(row)
+    row = connection.execute(_WAITING.where(reviews.c.item_id == item_id)).first()
+    return None if row is None else WaitingReview.from_row(row)
 
 
 def refused(connection: Transaction, item_id: str) -> list[RefusedAnswer]:
     """The answers that were refused of an item, in their order."""
-    names = ("fence", "tier", "deployment", "detail", "confidence")
     kept = (refused_answers.c.item_id == attempts.c.item_id) & (
         refused_answers.c.fence == attempts.c.fence
     )
     found = (
-        select(*(attempts.c[name] for name in names), refused_answers.c.answer)
+        select(
+            attempts.c.fence,
+            attempts.c.tier,
+            attempts.c.deployment,
+            attempts.c.detail,
+            attempts.c.confidence,
+            refused_answers.c.answer,
+        )
         .outerjoin(refused_answers, kept)
         .where(attempts.c.item_id == item_id, attempts.c.outcome == "rejected")
         .order_by(attempts.c.fence)
     )
     return [
         RefusedAnswer(
-            fence=row.fence,
-            tier=row.tier,
-            deployment=row.deployment,
-            reasons=tuple((row.detail or {}).get("reasons", ())),
-            confidence=row.confidence,
-            answer=row.answer,
+            fence=fence,
+            tier=tier,
+            deployment=deployment,
+            reasons=tuple((detail or {}).get("reasons", ())),
+            confidence=confidence,
+            answer=answer,
         )
-        for row in connection.execute(found)
+        for fence, tier, deployment, detail, confidence, answer in connection.execute(found)
     ]
 
 
@@ -153,8 +159,8 @@ def waiting(connection: Transaction, until: int) -> ReviewBacklog:
     """How much waits for a person, and how much of it runs out of time by then."""
     soon = func.count().filter(reviews.c.due <= until)
     found = select(func.count(), soon, func.min(reviews.c.due))
-    row = connection.execute(found.where(*_OPEN)).one()
-    return ReviewBacklog(items=row[0], soon=row[1], first_due=row[2])
+    count, urgent, first_due = connection.execute(found.where(*_OPEN)).one()
+    return ReviewBacklog(items=count, soon=urgent, first_due=first_due)
 
 
 def assign(
@@ -218,8 +224,29 @@ def decide(connection: Transaction, item: LabelledItem, decision: Decision) -> E
     return ends
 
 
+class _OverdueReview(NamedTuple):
+    """A review that nobody has decided in time."""
+
+    item_id: str
+    """Whose it is."""
+    due: int
+    """Until when it was to be decided, in epoch microseconds."""
+    assignee: str | None
+    """Who was to decide."""
+
+    def death(self, now: int) -> Death:
+        """The end of its item ``now`` (epoch microseconds)."""
+        said = "nobody decided its review in time"
+        if self.assignee is not None:
+            said = f"{self.assignee} has not decided its review"
+        message = f"item {self.item_id}: {said}: replay it with a later deadline"
+        late = (now - self.due) / SECOND_US
+        fields = {"item": self.item_id, "due": self.due, "late_seconds": late, "review": True}
+        return Death(self.item_id, "deadline", message, fields)
+
+
 _OVERDUE = (
-    select(reviews.c.item_id, reviews.c.due, reviews.c.assignee)
+    select(*(reviews.c[name] for name in _OverdueReview._fields))
     .where(*_OPEN, reviews.c.due < bindparam("now"))
     .order_by(reviews.c.due)
     .limit(bindparam("most"))
@@ -229,18 +256,11 @@ _OVERDUE = (
 
 def end_overdue(connection: Transaction, now: int, most: int) -> Ends:
     """End up to ``most`` items that nobody has decided in time."""
-    rows = connection.execute(_OVERDUE, {"now": now, "most": most}).all()
-    if rows:
-        _close(connection, [row.item_id for row in rows], now, "expired", None)
-    return die(connection, [_late(row.item_id, row.due, row.assignee, now) for row in rows], now)
-
-
-def _late(item_id: str, due: int, assignee: str | None, now: int) -> Death:
-    who = "nobody" if assignee is None else f"{assignee} has not"
-    said = f"{who} decided its review in time" if assignee is None else f"{who} decided its review"
-    message = f"item {item_id}: {said}: replay it with a later deadline"
-    fields = {"item": item_id, "due": due, "late_seconds": (now - due) / SECOND_US, "review": True}
-    return Death(item_id, "deadline", message, fields)
+    rows = connection.execute(_OVERDUE, {"now": now, "most": most})
+    late = [_OverdueReview._make(row) for row in rows]
+    if late:
+        _close(connection, [review.item_id for review in late], now, "expired", None)
+    return die(connection, [review.death(now) for review in late], now)
 
 
 def _close(

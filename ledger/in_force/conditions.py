@@ -6,9 +6,10 @@ a deployment serves, nothing is written but, now and then, when it last did.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
-from sqlalchemy import RowMapping, func, select, tuple_, update
+from sqlalchemy import func, select, tuple_, update
 
 from tierqueue.ledger.bulk import upsert
 from tierqueue.ledger.session import Transaction
@@ -28,12 +29,14 @@ class Change:
     now: Condition
 
 
-_ALL = select(conditions)
+_NAMES = tuple(field.name for field in fields(Condition))
+_CONDITION = tuple(conditions.c[name] for name in _NAMES)
 
 
 def by_deployment(connection: Transaction) -> dict[str, Condition]:
     """Every deployment's condition that was ever other than clear, by its name."""
-    return {row.deployment: _of(row) for row in connection.execute(_ALL).mappings()}
+    found = [_condition(row) for row in connection.execute(select(*_CONDITION))]
+    return {condition.deployment: condition for condition in found}
 
 
 def served_at(connection: Transaction, deployment: str) -> int | None:
@@ -139,13 +142,13 @@ def under_way(connection: Transaction, probes: Mapping[str, str]) -> set[str]:
 
 
 def _locked(connection: Transaction, deployment: str) -> Condition:
-    wanted = select(conditions).where(conditions.c.deployment == deployment).with_for_update()
-    row = connection.execute(wanted).mappings().one_or_none()
+    wanted = select(*_CONDITION).where(conditions.c.deployment == deployment).with_for_update()
+    row = connection.execute(wanted).one_or_none()
     if row is None:
         new = asdict(Condition(deployment=deployment))
         connection.execute(upsert(connection, conditions).on_conflict_do_nothing(), new)
-        row = connection.execute(wanted).mappings().one()
-    return _of(row)
+        row = connection.execute(wanted).one()
+    return _condition(row)
 
 
 def _write(connection: Transaction, before: Condition, now: Condition) -> None:
@@ -156,5 +159,6 @@ def _write(connection: Transaction, before: Condition, now: Condition) -> None:
         connection.execute(update(conditions).where(where).values(**changed))
 
 
-def _of(row: RowMapping) -> Condition:
-    return Condition(**row)
+def _condition(row: Sequence[Any]) -> Condition:
+    """The condition of a row of ``_CONDITION``."""
+    return Condition(**dict(zip(_NAMES, row, strict=True)))

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import RowMapping, delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.in_force.pauses import Pause
@@ -60,6 +60,42 @@ class Progress:
     unreadable: int
 
 
+class _Beat(NamedTuple):
+    """What a process last wrote of itself."""
+
+    id: str
+    """Its kind, host and process id."""
+    room: str
+    """Its kind."""
+    tier: str | None
+    """Which tier it serves."""
+    started_at: int
+    """Epoch microseconds."""
+    seen_at: int
+    """Epoch microseconds."""
+    detail: Mapping[str, Any]
+    """``moments``, ``counts``, ``last_minute``, and what else its kind tells."""
+
+    def process(self, now: int) -> Process:
+        """The process, with ages at ``now`` (epoch microseconds)."""
+        detail = dict(self.detail)
+        moments = detail.pop("moments", {})
+        return Process(
+            id=self.id,
+            kind=self.room,
+            tier=self.tier,
+            up=(now - self.started_at) / SECOND_US,
+            silent=max(0, now - self.seen_at) / SECOND_US,
+            since={name: max(0, now - at) / SECOND_US for name, at in moments.items() if at},
+            counts=detail.pop("counts", {}),
+            last_minute=detail.pop("last_minute", {}),
+            detail=detail,
+        )
+
+
+_BEAT = tuple(processes.c[name] for name in _Beat._fields)
+
+
 def beat(
     connection: Transaction,
     process: str,
@@ -107,8 +143,8 @@ def snapshot(connection: Transaction) -> Progress:
 
 def living(connection: Transaction, now: int) -> list[Process]:
     """Every process that is known, also one that fell silent not long ago."""
-    rows = connection.execute(select(processes).order_by(processes.c.id))
-    return [_process(row, now) for row in rows.mappings()]
+    rows = connection.execute(select(*_BEAT).order_by(processes.c.id))
+    return [_Beat._make(row).process(now) for row in rows]
 
 
 def _promises_owed(connection: Transaction, now: int) -> int:
@@ -123,23 +159,3 @@ def _promises_owed(connection: Transaction, now: int) -> int:
     late = items.c.ended_at < now - _LATE_US
     owed = select(func.count()).join_from(oldest, items, oldest.c.item_id == items.c.id)
     return connection.execute(owed.where(late)).scalar_one()
-
-
-def _process(row: RowMapping, now: int) -> Process:
-    told = row["detail"]
-    moments = told.get("moments", {})
-    return Process(
-        id=row["id"],
-        kind=row["room"],
-        tier=row["tier"],
-        up=(now - row["started_at"]) / SECOND_US,
-        silent=max(0, now - row["seen_at"]) / SECOND_US,
-        since={name: max(0, now - at) / SECOND_US for name, at in moments.items() if at},
-        counts=told.get("counts", {}),
-        last_minute=told.get("last_minute", {}),
-        detail={
-            name: value
-            for name, value in told.items()
-            if name not in ("moments", "counts", "last_minute")
-        },
-    )

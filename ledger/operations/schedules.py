@@ -1,8 +1,8 @@
 """Schedules: calls that are made again and again, each time they are due by one routing stage."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
 
 from sqlalchemy import delete, select, update
 
@@ -22,44 +22,81 @@ RUNS = 1_000
 """Runs of a schedule that are kept, the newest."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Schedule:
-    """``call``: the arguments and demands of each item; ``every`` in microseconds, ``next_due`` in
-    epoch microseconds; ``missed``: ``ONCE`` or ``SKIP``. ``source``: what a run submits as a job.
-    """
+class Schedule(NamedTuple):
+    """What is to be called again and again."""
 
     name: str
+    """Given by whoever added it."""
     task: str
+    """The name of its items' task type."""
     call: Mapping[str, Any]
+    """The arguments and demands of its items."""
     cron: str | None
+    """When, as cron writes it; ``None``: ``every`` says."""
     every: int | None
+    """Microseconds."""
     timezone: str
+    """Whose clock ``cron`` goes by."""
     missed: str
+    """``ONCE`` or ``SKIP``."""
     next_due: int
+    """Epoch microseconds."""
     added_at: int
+    """Epoch microseconds."""
     added_by: str
+    """Who added it."""
     paused_at: int | None = None
+    """Epoch microseconds; ``None``: it does not rest."""
     source: Mapping[str, Any] | None = None
+    """What a run submits as a job; ``None``: a run is one item."""
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> Self:
+        """The schedule of a row of ``_SCHEDULE``."""
+        return cls._make(row)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """A time at which a schedule was ``due``, and what became of it; both times epoch µs."""
+_SCHEDULE = tuple(schedules.c[name] for name in Schedule._fields)
+
+
+class Run(NamedTuple):
+    """A time at which a schedule was due, and what became of it."""
 
     due: int
+    """Epoch microseconds."""
     at: int
+    """When it was run, in epoch microseconds."""
     by: str | None
+    """Who ran it by hand."""
     item_id: str | None
+    """The item that it made."""
     job_id: str | None
+    """The job that it submitted."""
     lease_until: int | None
+    """Until its job is submitted, by whoever has the lease: epoch microseconds."""
     error: str | None
+    """Why there is no item, or why its job was not submitted."""
     state: str | None
+    """Where its item is."""
     reason: str | None
+    """Why that waits or ended."""
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> Self:
+        """The run of a row of ``_RUN``."""
+        return cls._make(row)
+
+
+_RUN = (
+    *(schedule_runs.c[name] for name in Run._fields[:-2]),
+    item_table.c.state,
+    item_table.c.reason,
+)
 
 
 def add(connection: Transaction, schedule: Schedule) -> bool:
     """Write a schedule down; false where there is one of its name."""
-    made = upsert(connection, schedules).values(**asdict(schedule)).on_conflict_do_nothing()
+    made = upsert(connection, schedules).values(**schedule._asdict()).on_conflict_do_nothing()
     new = connection.execute(made).rowcount > 0
     if new:
         detail = {"name": schedule.name, "task": schedule.task}
@@ -97,14 +134,14 @@ def resume(connection: Transaction, name: str, next_due: int, by: str) -> bool:
 
 def listed(connection: Transaction) -> list[Schedule]:
     """Every schedule, by name."""
-    rows = connection.execute(select(schedules).order_by(schedules.c.name)).mappings()
-    return [Schedule(**row) for row in rows]
+    rows = connection.execute(select(*_SCHEDULE).order_by(schedules.c.name))
+    return [Schedule.from_row(row) for row in rows]
 
 
 def get(connection: Transaction, name: str) -> Schedule | None:
     """One schedule, or ``None``."""
-    row = connection.execute(select(schedules).where(schedules.c.name == name)).mappings().first()
-    return None if row is None else Schedule(**row)
+    row = connection.execute(select(*_SCHEDULE).where(schedules.c.name == name)).first()
+    return None if row is None else Schedule.from_row(row)
 
 
 def due(connection: Transaction, now: int, most: int) -> list[str]:
@@ -117,14 +154,14 @@ def due(connection: Transaction, now: int, most: int) -> list[str]:
 def take(connection: Transaction, name: str, now: int) -> Schedule | None:
     """A schedule that is due at ``now`` (epoch µs), locked; ``None`` where another has run it."""
     found = (
-        select(schedules)
+        select(*_SCHEDULE)
         .where(
             schedules.c.name == name, schedules.c.paused_at.is_(None), schedules.c.next_due <= now
         )
         .with_for_update(skip_locked=True)
     )
-    row = connection.execute(found).mappings().first()
-    return None if row is None else Schedule(**row)
+    row = connection.execute(found).first()
+    return None if row is None else Schedule.from_row(row)
 
 
 def advance(connection: Transaction, name: str, next_due: int) -> None:
@@ -176,10 +213,13 @@ def take_job(connection: Transaction, now: int, lease: int) -> DueRun | None:
     waiting = (runs.lease_until.is_not(None), runs.lease_until < now)
     found = select(runs.schedule, runs.due, runs.job_id).where(*waiting).order_by(runs.due)
     row = connection.execute(found.limit(1).with_for_update(skip_locked=True)).first()
-    if row is None or (schedule := get(connection, row.schedule)) is None:
+    if row is None:
         return None
-    note_run(connection, row.schedule, row.due, lease_until=now + lease)
-    return DueRun(schedule, row.due, row.job_id)
+    name, due, job_id = row
+    if (schedule := get(connection, name)) is None:
+        return None
+    note_run(connection, name, due, lease_until=now + lease)
+    return DueRun(schedule, due, job_id)
 
 
 def note_run(connection: Transaction, name: str, due: int, **values: Any) -> None:
@@ -199,16 +239,13 @@ def with_last_run(connection: Transaction) -> list[tuple[Schedule, Run | None]]:
 def runs(connection: Transaction, name: str, most: int) -> list[Run]:
     """The last runs of a schedule, the newest first, with the state of their items."""
     found = (
-        select(schedule_runs, item_table.c.state, item_table.c.reason)
+        select(*_RUN)
         .outerjoin(item_table, item_table.c.id == schedule_runs.c.item_id)
         .where(schedule_runs.c.schedule == name)
         .order_by(schedule_runs.c.due.desc())
         .limit(most)
     )
-    return [
-        Run(**{name: row[name] for name in Run.__slots__})
-        for row in connection.execute(found).mappings()
-    ]
+    return [Run.from_row(row) for row in connection.execute(found)]
 
 
 def _forget(connection: Transaction, name: str) -> None:

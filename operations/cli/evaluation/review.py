@@ -32,6 +32,7 @@ from tierqueue.router.policy.duration import SECOND_US, parse_duration
 from tierqueue.tasks.durations import age
 
 if TYPE_CHECKING:
+    from tierqueue.ledger.evaluation.reviews import WaitingReview
     from tierqueue.tasks.evaluation.review import Review
 
 _TIMES, _MONEY = ("parked_at", "due"), ("spent",)
@@ -214,7 +215,6 @@ def _decided(item_id: str, word: str, as_json: bool, decide: Callable[[Review], 
         say(f"item {item_id}: {word}")
 
 
-def _as_dict(one: Any, simulated: Collection[str]) -> dict[str, Any]:
-    names = ("item", "task", "reason", "assignee", "parked_at", "due", "spent")
-    told = {name: getattr(one, name) for name in names}
-    return {**record(told, money=_MONEY, times=_TIMES), "simulated": one.item in simulated}
+def _as_dict(waiting: WaitingReview, simulated: Collection[str]) -> dict[str, Any]:
+    told = record(waiting._asdict(), money=_MONEY, times=_TIMES)
+    return {**told, "simulated": waiting.item in simulated}

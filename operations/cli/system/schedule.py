@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -202,4 +201,4 @@ def _became(run: Run) -> str:
 
 
 def _run(run: Run | None) -> dict[str, Any] | None:
-    return None if run is None else record(asdict(run), times=("due", "at"))
+    return None if run is None else record(run._asdict(), times=("due", "at"))

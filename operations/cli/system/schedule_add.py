@@ -156,7 +156,7 @@ def add(
 
 def for_scripts(made: Schedule) -> dict[str, Any]:
     """A schedule for scripts."""
-    told = record(asdict(made), times=_TIMES)
+    told = record(made._asdict(), times=_TIMES)
     every = told.pop("every")
     return {**told, "every_seconds": None if every is None else every / SECOND_US}
 
