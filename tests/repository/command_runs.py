@@ -4,6 +4,7 @@ As a program it reads one JSON object a line, ``{"words", "folder", "environ", "
 command in a fork of itself and prints the exit status.
 """
 
+import gc
 import json
 import os
 import shlex
@@ -57,6 +58,7 @@ def _serve() -> None:
     import tierqueue.tasks.kinds
     import tierqueue.tasks.settings  # noqa: F401
 
+    gc.freeze()  # A fork that looked through all this for garbage would copy it.
     for line in sys.stdin:
         child = os.fork()
         if not child:
