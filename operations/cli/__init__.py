@@ -111,6 +111,7 @@ def root() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit; what goes wrong is one line on stderr, never a traceback."""
     collector.rarely()
+    collector.not_at_the_end()
     log_to_stderr()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
