@@ -246,3 +246,35 @@ def reason_of(reason: str | None, ceiling: str | None) -> tuple[str, str | None]
     if several and code == Wait.CEILING:
         return code, rest
     return (code.removesuffix(",") if several and code.endswith(",") else reason), None
+
+
+class ReadyItem(NamedTuple):
+    """A routed item on its way into a slice."""
+
+    id: str
+    """The item's."""
+    fence: Fence
+    """Its last claim's."""
+    tier: str
+    """To whose queue it goes."""
+    deployment: str
+    """Which of the tier's deployments calls it."""
+    prefix: str
+    """Names the prompt prefix that items of one slice share."""
+    token_bound: int
+    """Tokens that its call takes at most."""
+    flow: str
+    """With which items it shares its tier (``lifecycle.flows``)."""
+    output_limit: int
+    """Output tokens that its task type asks for at most."""
+    task: str
+    """The name of its task type."""
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> Self:
+        """The item of a row that begins with ``READY``."""
+        return cls._make(row[: len(cls._fields)])
+
+
+READY = tuple(items.c[name] for name in ReadyItem._fields)
+"""The columns of a ``ReadyItem``, in its order."""

@@ -13,7 +13,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Engine,
+    create_engine,
+    event,
+    literal_column,
+    select,
+    text,
+)
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
     ArgumentError,
@@ -53,7 +63,11 @@ READ_ONLY = "25006"
 _REWRITTEN = 512 * 2**20
 """Bytes of a SQLite file that are rewritten while workers wait: within half a usual lease."""
 
-_NOW = text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)")
+CLOCK: ColumnElement[int] = literal_column(
+    "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)", BigInteger
+)
+"""PostgreSQL's clock, epoch microseconds, for what is asked together with something else."""
+_NOW = select(CLOCK)
 
 
 class Ledger:

@@ -38,6 +38,8 @@ KINDS = ("tier", "task", "budget", "job")
 _COLUMNS = {"tier": "tier", "task": "task", "budget": "budget", "job": "job_id"}
 
 _IN_FORCE = select(pauses).order_by(pauses.c.kind, pauses.c.name)
+ANY = select(pauses.c.kind).exists()
+"""Whether anything is paused."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from tierqueue.ledger.tables import tiers
 from tierqueue.router.item import Tier
 
 _ALL = select(tiers.c.tier, tiers.c.concurrency)
+ANY = select(tiers.c.tier).where(tiers.c.concurrency.is_not(None)).exists()
+"""Whether an operator has set any tier's calls in flight."""
 
 
 def concurrency(connection: Transaction, tier: Tier) -> int | None:

@@ -9,8 +9,8 @@ from tierqueue.ledger.bulk import among
 from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.in_force.policies import OUTDATED
-from tierqueue.ledger.lifecycle.routes import READY, ReadyItem
 from tierqueue.ledger.literals import is_in
+from tierqueue.ledger.records import READY, ReadyItem
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import items
 from tierqueue.router.item import Tier

@@ -7,51 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, Self
 
-from sqlalchemy import Connection, bindparam, case, func, or_, select, text, update
+from sqlalchemy import BigInteger, Connection, bindparam, case, func, or_, select, text, update
 
 from tierqueue.ledger.bulk import among, update_many
-from tierqueue.ledger.in_force import pauses, policies
+from tierqueue.ledger.in_force import pauses, policies, tier_concurrency
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.in_force.policies import OUTDATED
 from tierqueue.ledger.lifecycle import flows
 from tierqueue.ledger.lifecycle.flows import Reading
 from tierqueue.ledger.literals import is_in
-from tierqueue.ledger.records import ITEM, Fence, Item
+from tierqueue.ledger.records import ITEM, READY, Item, ReadyItem
+from tierqueue.ledger.session import CLOCK
+from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import items
 from tierqueue.router.lifecycle import State, Wait
 from tierqueue.router.money import NanoUSD
-
-
-class ReadyItem(NamedTuple):
-    """A routed item on its way into a slice."""
-
-    id: str
-    """The item's."""
-    fence: Fence
-    """Its last claim's."""
-    tier: str
-    """To whose queue it goes."""
-    deployment: str
-    """Which of the tier's deployments calls it."""
-    prefix: str
-    """Names the prompt prefix that items of one slice share."""
-    token_bound: int
-    """Tokens that its call takes at most."""
-    flow: str
-    """With which items it shares its tier (``flows``)."""
-    output_limit: int
-    """Output tokens that its task type asks for at most."""
-    task: str
-    """The name of its task type."""
-
-    @classmethod
-    def from_row(cls, row: Sequence[Any]) -> Self:
-        """The item of a row that begins with ``READY``."""
-        return cls._make(row[: len(cls._fields)])
-
-
-READY = tuple(items.c[name] for name in ReadyItem._fields)
-"""The columns of a ``ReadyItem``, in its order."""
 
 
 class RoutedItem(NamedTuple):
@@ -253,15 +223,38 @@ def wake_due(connection: Connection, now: int) -> int:
 # Documents in pieces go on when these have ended: as `ix_items_due` says it, which has none.
 _BY_ITSELF = text(f"(items.reason IS NULL OR items.reason <> '{Wait.PIECES.value}')")
 _NEXT_DUE = select(func.min(items.c.ready_at)).where(is_in(State.WAITING), _BY_ITSELF)
-_OUTSET = select(policies.IN_FORCE, _NEXT_DUE.scalar_subquery())
+_ASKED = (
+    policies.IN_FORCE,
+    _NEXT_DUE.scalar_subquery(),
+    pauses.ANY,
+    tier_concurrency.ANY,
+)
+_OUTSET = {
+    "sqlite": select(bindparam("now", type_=BigInteger), *_ASKED),
+    "postgresql": select(CLOCK, *_ASKED),
+}
 
 
-def outset(connection: Connection) -> tuple[str | None, int | None]:
-    """What a round begins from, with one question: the digest of the policy in force, and when the
-    next waiting item is due (epoch microseconds), if any waits.
-    """
-    in_force, next_due = connection.execute(_OUTSET).one()
-    return in_force, next_due
+class Outset(NamedTuple):
+    """What a round begins from."""
+
+    now: int
+    """Epoch microseconds, by the database's clock."""
+    in_force: str | None
+    """The digest of the policy in force; ``None`` where no routing stage has ever started."""
+    due_at: int | None
+    """When the next waiting item is due, epoch microseconds, if any waits."""
+    paused: bool
+    """Whether anything is paused."""
+    tiers_set: bool
+    """Whether an operator has set any tier's calls in flight."""
+
+
+def outset(connection: Connection) -> Outset:
+    """What a round begins from, with one question."""
+    dialect = connection.dialect.name
+    given = {"now": database_now(connection)} if dialect == "sqlite" else {}
+    return Outset._make(connection.execute(_OUTSET[dialect], given).one())
 
 
 _GIVE_BACK = (

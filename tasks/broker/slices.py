@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 from tierqueue.ledger.lifecycle.flows import is_urgent
-from tierqueue.ledger.lifecycle.routes import ReadyItem
-from tierqueue.ledger.records import Fence
+from tierqueue.ledger.records import Fence, ReadyItem
 from tierqueue.router.errors import Undecodable
 from tierqueue.tasks.bounded_values import INT4, storable
 

@@ -9,7 +9,7 @@ import structlog
 from tierqueue.ledger.in_force import conditions
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.lifecycle import reroutes
-from tierqueue.ledger.lifecycle.routes import ReadyItem
+from tierqueue.ledger.records import ReadyItem
 from tierqueue.ledger.session import Transaction
 from tierqueue.router.condition import Condition
 from tierqueue.router.policy.deployment import Deployment

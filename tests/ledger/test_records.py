@@ -10,10 +10,10 @@ from tests.ledger.moves import Moves
 from tierqueue.ledger import tables
 from tierqueue.ledger.job_records import JobRecord, RowAnswer
 from tierqueue.ledger.lifecycle import claims, leases
-from tierqueue.ledger.lifecycle.routes import ReadyItem, RoutedItem
+from tierqueue.ledger.lifecycle.routes import RoutedItem
 from tierqueue.ledger.operations.dead_letters import DeadLetter
 from tierqueue.ledger.operations.item_list import ListedItem
-from tierqueue.ledger.records import Attempt, Item
+from tierqueue.ledger.records import Attempt, Item, ReadyItem
 from tierqueue.ledger.whole_item import WholeItem
 from tierqueue.router.lifecycle import State
 

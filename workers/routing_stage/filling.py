@@ -10,9 +10,9 @@ from tierqueue.ledger.in_force import pauses, tier_concurrency
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.lifecycle import flows, poison, routes
 from tierqueue.ledger.lifecycle.flows import Flow, is_urgent
-from tierqueue.ledger.lifecycle.routes import ReadyItem
+from tierqueue.ledger.lifecycle.routes import Outset
 from tierqueue.ledger.monitoring.queue_depths import QueueDepth, fillings
-from tierqueue.ledger.records import Item
+from tierqueue.ledger.records import Item, ReadyItem
 from tierqueue.ledger.session import Transaction
 from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.policy.policy import Policy
@@ -49,26 +49,26 @@ class Fill:
     def tiers(
         self,
         connection: Transaction,
-        now: int,
+        outset: Outset,
         paused: Sequence[Pause],
         held: Sequence[str],
         *,
         suspected: bool,
-        any_waits: bool = True,
     ) -> tuple[list[tuple[Tier, Slice]], bool, bool]:
-        """Queue what there is capacity for; ``any_waits``: whether any item waits for its time.
+        """Queue what there is capacity for, in the round that began from ``outset``.
 
         Returns the slices, whether a queue is full, and whether there may be suspects; these are
         looked for where they are ``suspected``.
         """
         filled: list[tuple[Tier, Slice]] = []
         full = False
-        in_force = tier_concurrency.all_concurrency(connection)
+        now = outset.now
+        in_force = tier_concurrency.all_concurrency(connection) if outset.tiers_set else {}
         known = fillings(connection)
         last = poison.last_chance(self._policy.retry.poison)
         again_at = now + self._resend
         open_tiers: list[Tier] = []
-        few = self._used_up.headroom(connection, now, any_waits=any_waits)
+        few = self._used_up.headroom(connection, now, any_waits=outset.due_at is not None)
         for tier in TIERS:
             if pauses.holds(paused, {"tier": tier.value}):
                 continue

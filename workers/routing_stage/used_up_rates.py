@@ -8,8 +8,8 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 
 from tierqueue.ledger.lifecycle.flows import Flow
-from tierqueue.ledger.lifecycle.routes import ReadyItem
 from tierqueue.ledger.monitoring import rate_waits
+from tierqueue.ledger.records import ReadyItem
 from tierqueue.ledger.session import Transaction
 from tierqueue.router.policy.duration import SECOND_US
 from tierqueue.router.policy.policy import Policy

@@ -78,7 +78,7 @@ def test_an_item_with_a_start_in_the_future_waits_for_it(moves: Moves) -> None:
     assert moves.row(item_id).state == State.WAITING
     with moves.ledger.write() as connection:
         assert routes.wake_due(connection, later - 1) == 0
-        assert routes.outset(connection)[1] == later
+        assert routes.outset(connection).due_at == later
         assert routes.wake_due(connection, later) == 1
     assert (moves.row(item_id).state, moves.row(item_id).reason) == (State.SUBMITTED, None)
 

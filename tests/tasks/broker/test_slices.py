@@ -4,8 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tierqueue.ledger.lifecycle.flows import URGENT, USUAL
-from tierqueue.ledger.lifecycle.routes import ReadyItem
-from tierqueue.ledger.records import Fence
+from tierqueue.ledger.records import Fence, ReadyItem
 from tierqueue.tasks.broker.slices import Slice, cut
 
 

@@ -176,7 +176,7 @@ def test_a_replay_changes_nothing(tierqueue: Command, moves: Moves, tmp_path: Pa
     tierqueue("policy", "replay", policy(tmp_path, ON_BEST))
     assert moves.row(item_id) == before
     with moves.ledger.read() as connection:
-        assert routes.outset(connection)[1] is None
+        assert routes.outset(connection).due_at is None
 
 
 def test_older_items_are_left_out(tierqueue: Command, moves: Moves, tmp_path: Path) -> None:

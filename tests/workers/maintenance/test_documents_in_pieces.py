@@ -59,7 +59,7 @@ def test_a_long_row_is_cut_and_its_pieces_joined_into_one_answer(job: Job) -> No
 def test_what_waits_for_its_pieces_is_not_due_by_itself(job: Job) -> None:
     job.submit([TEXT])
     with job.producer.ledger.write() as connection:
-        assert routes.outset(connection)[1] is None
+        assert routes.outset(connection).due_at is None
         assert routes.wake_due(connection, 10**18) == 0
 
 

@@ -5,7 +5,7 @@ import pytest
 from tests.ledger.placed import place
 from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.in_force.pauses import Pause
-from tierqueue.ledger.lifecycle import flows
+from tierqueue.ledger.lifecycle import flows, routes
 from tierqueue.ledger.lifecycle.flows import name_of
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
@@ -54,8 +54,8 @@ def put(ledger: Ledger, state: str, budget: str, count: int, *, urgent: bool = F
 def filled(ledger: Ledger, fill: Fill, held: tuple[str, ...] = ()) -> list[Slice]:
     with ledger.write() as connection:
         paused: list[Pause] = pauses.in_force(connection)
-        now = database_now(connection)
-        slices, *_ = fill.tiers(connection, now, paused, held, suspected=False)
+        outset = routes.outset(connection)
+        slices, *_ = fill.tiers(connection, outset, paused, held, suspected=False)
         return [slice_ for _, slice_ in slices]
 
 
