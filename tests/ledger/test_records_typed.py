@@ -11,12 +11,12 @@ pytestmark = pytest.mark.processes
 
 ROOT = Path(__file__).parents[2]
 BEGIN = """
-from tierqueue.ledger.job_records import Job, RowAnswer
+from tierqueue.ledger.job_records import JobRecord, RowAnswer
 from tierqueue.ledger.lifecycle.claims import Claim
-from tierqueue.ledger.lifecycle.leases import Lapsed
-from tierqueue.ledger.lifecycle.settlements import Settled, Settlement
+from tierqueue.ledger.lifecycle.leases import LapsedLease
+from tierqueue.ledger.lifecycle.settlements import Settlement, SettlementResult
 from tierqueue.ledger.operations.dead_letters import DeadLetter
-from tierqueue.ledger.records import Fence, Item, Part
+from tierqueue.ledger.records import DocumentPart, Fence, Item
 from tierqueue.ledger.results.promises import Ending
 from tierqueue.ledger.whole_item import WholeItem
 from tierqueue.router.lifecycle import State
@@ -27,11 +27,13 @@ from tierqueue.tasks.results.delivery import Delivery
 
 """
 GOOD = """
-def spent(parts: list[Part]) -> int:
+def spent(parts: list[DocumentPart]) -> int:
     return sum(part.spent for part in parts if part.state is State.DEAD)
 
 
-def settle(claim: Claim, lapsed: Lapsed, settled: Settled, delivery: Delivery) -> Settlement:
+def settle(
+    claim: Claim, lapsed: LapsedLease, settled: SettlementResult, delivery: Delivery
+) -> Settlement:
     SliceItem(claim.item.id, claim.fence, 100)
     Ending(item_id=lapsed.item.id, state=State.DEAD, answer=None, error=None)
     delivery.ended(settled.ends)
@@ -46,13 +48,13 @@ def settle(claim: Claim, lapsed: Lapsed, settled: Settled, delivery: Delivery) -
     )
 """
 BAD = """
-def read(part: Part) -> None:
+def read(part: DocumentPart) -> None:
     part.spend  # has no attribute "spend"
     part.spent = NanoUSD(0)  # read-only
     part.bound + part.spent  # Unsupported operand types
 
 
-def look(item: WholeItem, letter: DeadLetter, job: Job, answer: RowAnswer) -> None:
+def look(item: WholeItem, letter: DeadLetter, job: JobRecord, answer: RowAnswer) -> None:
     item["state"]  # No overload variant
     item.lease  # has no attribute "lease"
     item.ended_at - item.submitted_at  # Unsupported operand types
@@ -61,7 +63,9 @@ def look(item: WholeItem, letter: DeadLetter, job: Job, answer: RowAnswer) -> No
     letter.eror  # has no attribute "eror"
 
 
-def settle(claim: Claim, lapsed: Lapsed, settled: Settled, delivery: Delivery) -> None:
+def settle(
+    claim: Claim, lapsed: LapsedLease, settled: SettlementResult, delivery: Delivery
+) -> None:
     claim.item.fense  # has no attribute "fense"
     claim.item.arguments  # has no attribute "arguments"
     lapsed.attempt.helt  # has no attribute "helt"
