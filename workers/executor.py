@@ -97,7 +97,7 @@ class Executor:
         started: Callable[[Sequence[Promise]], None],
         concurrency: Callable[[], int | None],
         chosen: Callable[[], OperatorLimits],
-        lease: float,
+        lease_seconds: float,
         checkpoint: Checkpoint,
     ) -> None:
         self._worker = worker
@@ -114,7 +114,7 @@ class Executor:
         self._started = started
         self._concurrency = concurrency
         self._chosen = chosen
-        self._lease = microseconds(lease)
+        self._lease_us = microseconds(lease_seconds)
         self._checkpoint = checkpoint
         self._draining = threading.Event()
         self._freed = threading.Event()
@@ -338,7 +338,7 @@ class Executor:
             metered=deployment.metered,
             counted=station.counted,
             by_the_hour=station.counted and deployment.gpu_hour is not None,
-            lease=self._lease,
+            lease_us=self._lease_us,
             policy=deployment.policy,
             terms=deployment.terms,
             flex=0 if deployment.flex is None else deployment.flex.least,

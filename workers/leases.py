@@ -29,21 +29,25 @@ class HeldItem:
 
 
 class Leases:
-    """Renews every lease of this process each third of ``lease`` seconds.
+    """Renews every lease of this process each third of ``lease_seconds``.
 
     A claim that was lost, or whose item is to be cancelled, has its call aborted with the reason.
     """
 
     def __init__(
-        self, ledger: Ledger, limiter: Limiter, deployment_tier: dict[str, str], lease: float
+        self,
+        ledger: Ledger,
+        limiter: Limiter,
+        deployment_tier: dict[str, str],
+        lease_seconds: float,
     ) -> None:
         self._ledger = ledger
         self._limiter = limiter
         self._tiers = deployment_tier
-        self._lease = lease
+        self._lease_seconds = lease_seconds
         self._lock = threading.Lock()
         self._held: dict[str, dict[str, HeldItem]] = {}
-        self._ticker = Ticker("leases", self._renew_all, lease / 3)
+        self._ticker = Ticker("leases", self._renew_all, lease_seconds / 3)
 
     def serve(self, deployment_tier: dict[str, str]) -> None:
         """Keep claims of these deployments alive too."""
@@ -105,7 +109,7 @@ class Leases:
         lost: set[str] = set()
         try:
             with self._ledger.write() as connection:
-                until = database_now(connection) + microseconds(self._lease)
+                until = database_now(connection) + microseconds(self._lease_seconds)
                 lost, cancelled = renew(connection, fences, until)
             for item_id in lost:
                 held[item_id].abort("lost_lease")

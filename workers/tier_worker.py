@@ -258,7 +258,7 @@ class TierWorker:
             started=lambda messages: events.started(message.id for message in messages),
             concurrency=concurrency.now,
             chosen=StatedLimits(partial(_chosen, ledger)).now,
-            lease=settings.lease,
+            lease_seconds=settings.lease,
             checkpoint=self._checkpoint,
         )
         for part in (self._settler, self._leases, self._keeping, self._lane):

@@ -237,7 +237,7 @@ class Plant:
             deployment=deployment.name,
             provider=deployment.provider,
             metered=True,
-            lease=60 * SECOND,
+            lease_us=60 * SECOND,
             policy=deployment.policy,
             terms=deployment.terms,
         )

@@ -24,9 +24,13 @@ from bench.ceilings.work import Shape
 from bench.stage.system import DATABASES, ON_DISK, databases, say
 
 SHAPES = {
-    300: Shape(300, kills=2, lost=1, overage=20, concurrency=1, latency=0.2, lease=6),
-    1_000: Shape(1_000, kills=10, lost=1, overage=100, concurrency=1, latency=0.4, lease=10),
-    20_000: Shape(20_000, kills=20, lost=40, overage=400, concurrency=4, latency=0.1, lease=10),
+    300: Shape(300, kills=2, lost=1, overage=20, concurrency=1, latency=0.2, lease_seconds=6),
+    1_000: Shape(
+        1_000, kills=10, lost=1, overage=100, concurrency=1, latency=0.4, lease_seconds=10
+    ),
+    20_000: Shape(
+        20_000, kills=20, lost=40, overage=400, concurrency=4, latency=0.1, lease_seconds=10
+    ),
 }
 CONTROL = replace(SHAPES[1_000], kills=0, latency=0.05)
 QUICK_CONTROL = replace(CONTROL, items=60, concurrency=4, processes=2)

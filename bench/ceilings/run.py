@@ -84,7 +84,7 @@ def _system(
             "SANDBOX_KEY": "none",
             "BENCH_CLAIMS": str(folder / "claims"),
             "BENCH_HOLD": hold,
-            "TIERQUEUE_LEASE": f"{shape.lease:g}",
+            "TIERQUEUE_LEASE": f"{shape.lease_seconds:g}",
         },
     )
     work.write_policy(shape, system.sandbox_port, folder / "tierqueue.toml")

@@ -44,7 +44,7 @@ class Shape:
     overage: int
     concurrency: int
     latency: float
-    lease: float
+    lease_seconds: float
     processes: int = 8
 
     @property

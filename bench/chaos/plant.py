@@ -124,13 +124,13 @@ class Plant:
         folder: Path,
         database: str,
         *,
-        lease: float,
+        lease_seconds: float,
         tight: str = "0.02",
         twins: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.database = database
-        self.lease = lease
+        self.lease_seconds = lease_seconds
         self.ledger_url = f"sqlite:///{folder / 'ledger.db'}"
         self._tight = tight
         self._twins = dict(twins or {})
@@ -198,7 +198,7 @@ class Plant:
             **base_environ(self.broker_url, self.folder),
             "TIERQUEUE_LEDGER_URL": self.ledger_url,
             "TIERQUEUE_POLICY": str(policy),
-            "TIERQUEUE_LEASE": str(self.lease),
+            "TIERQUEUE_LEASE": str(self.lease_seconds),
         }
         line = (
             f"{sys.executable} -m sandbox --port {port} --log {self.folder / 'sandbox.jsonl'}"

@@ -234,7 +234,7 @@ class Storm:
     def _sleep(self, began: float) -> float | None:
         """Wait until others have had the time to take over; since when they could, if they can."""
         freed = began
-        asleep = self._plant.lease + 1.5
+        asleep = self._plant.lease_seconds + 1.5
         while time.time() < freed + asleep:
             if self._watch.locked():
                 freed = time.time()

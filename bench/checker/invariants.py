@@ -25,7 +25,7 @@ RECOVERY = 2.0
 """Seconds beyond the lease in which what a killed worker held must be ready again."""
 
 
-def check(run: Run, lease: float) -> tuple[Violations, dict[str, Any]]:
+def check(run: Run, lease_seconds: float) -> tuple[Violations, dict[str, Any]]:
     """Every invariant, and the figures of the run."""
     found = Violations(run)
     stale = _stale(run, found)
@@ -37,12 +37,12 @@ def check(run: Run, lease: float) -> tuple[Violations, dict[str, Any]]:
         **stale,
         "over_ceiling_nanousd": _money(run, found),
         **_charges(run, found),
-        **_recovery(run, found, lease),
+        **_recovery(run, found, lease_seconds),
         "calls": len(run.calls),
     }
     figures["condemned"] = _poison(run, found)
     figures["died_of_outage"] = _outages(run, found)
-    limits_kept(run, found, lease)
+    limits_kept(run, found, lease_seconds)
     _always(run, found)
     return found, figures
 
@@ -206,7 +206,7 @@ def _charges(run: Run, found: Violations) -> dict[str, int]:
     return {"unknown_charges": unknown, "unknown_nanousd": declared}
 
 
-def _recovery(run: Run, found: Violations, lease: float) -> dict[str, Any]:
+def _recovery(run: Run, found: Violations, lease_seconds: float) -> dict[str, Any]:
     """I7: what a killed worker held is ready again, or has ended, soon after its lease."""
     recovered = [line for line in run.faults if line["kind"] == "recovered"]
     seconds = sorted(line["seconds"] for line in recovered)
@@ -214,9 +214,9 @@ def _recovery(run: Run, found: Violations, lease: float) -> dict[str, Any]:
         if line["kind"] == "not_recovered":
             found.add("I7", line["item"], "was never seen ready again after its worker was killed")
     p99 = percentile(seconds, 99)
-    if p99 is not None and p99 > lease + RECOVERY:
+    if p99 is not None and p99 > lease_seconds + RECOVERY:
         slowest = max(recovered, key=lambda line: line["seconds"])
-        found.add("I7", slowest["item"], f"p99 {p99} s until ready again, lease {lease} s")
+        found.add("I7", slowest["item"], f"p99 {p99} s until ready again, lease {lease_seconds} s")
     across = [line["seconds"] for line in run.faults if line["kind"] == "recovered_after_outage"]
     return {
         "recovered": len(seconds),

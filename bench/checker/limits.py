@@ -17,10 +17,10 @@ class Forgotten(NamedTuple):
     sent_by: float
 
 
-def limits_kept(run: Run, found: Violations, lease: float) -> None:
+def limits_kept(run: Run, found: Violations, lease_seconds: float) -> None:
     """Every deployment's limits, by the provider's own log; ``lease`` in seconds."""
     forgotten = [
-        Forgotten(since, line["at"] + lease, since + lease * 2 / 3)
+        Forgotten(since, line["at"] + lease_seconds, since + lease_seconds * 2 / 3)
         for line in run.faults
         if line["kind"] in ("flushall", "broker_back")
         for since in [line.get("since") or line["at"]]

@@ -82,7 +82,7 @@ def main() -> None:
             database,
             seed=asked.seed,
             kills=asked.kills // len(databases),
-            lease=asked.lease,
+            lease_seconds=asked.lease,
             named=asked.named,
         )
         by_database[database] = figures

@@ -37,7 +37,7 @@ def run(
     *,
     seed: int,
     kills: int,
-    lease: float = LEASE,
+    lease_seconds: float = LEASE,
     named: bool = False,
     tight: str = "0.02",
     twins: dict[str, str] | None = None,
@@ -45,7 +45,7 @@ def run(
 ) -> tuple[Violations, dict[str, Any]]:
     """One database's run, from start to verdict; what it left stays in ``folder``."""
     began = time.monotonic()
-    plant = Plant(folder, database, lease=lease, tight=tight, twins=twins)
+    plant = Plant(folder, database, lease_seconds=lease_seconds, tight=tight, twins=twins)
     with plant.running():
         watch = Watch(plant.ledger_url, folder, plant.attended)
         watch.start()
@@ -64,7 +64,7 @@ def run(
         ours = {*producers, *storm.killed, *storm.deploys.told, *(line["pid"] for line in crashes)}
         alone = {pid: status for pid, status in plant.nursery.ended.items() if pid not in ours}
         judged = open_run(folder, plant.ledger_url)
-        found, figures = invariants.check(judged, lease)
+        found, figures = invariants.check(judged, lease_seconds)
     if storm.deploys.slow:
         found.add("drain", "workers", f"did not end after SIGTERM: {storm.deploys.slow}")
     for pid, status in alone.items():

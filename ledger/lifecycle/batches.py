@@ -145,7 +145,7 @@ def form(
     claimed: Sequence[Claim],
     worker: str,
     now: int,
-    lease: int,
+    lease_us: int,
 ) -> None:
     """Write down the batch that these items were handed over in, in the same transaction."""
     row = {
@@ -159,15 +159,15 @@ def form(
         "formed_at": now,
         "poll_at": now,
         "worker": worker,
-        "lease_until": now + lease,
+        "lease_until": now + lease_us,
     }
     connection.execute(insert(batches).values(**row))
 
 
 def due(
-    connection: Transaction, deployments: Collection[str], worker: str, now: int, lease: int
+    connection: Transaction, deployments: Collection[str], worker: str, now: int, lease_us: int
 ) -> Batch | None:
-    """The next batch to look after ``now``, leased to ``worker`` for ``lease`` microseconds."""
+    """The next batch to look after ``now``, leased to ``worker`` for ``lease_us``."""
     row = connection.execute(
         select(*BATCH)
         .where(
@@ -182,7 +182,7 @@ def due(
     ).one_or_none()
     if row is None:
         return None
-    mine = Batch.from_row(row)._replace(worker=worker, lease_until=now + lease)
+    mine = Batch.from_row(row)._replace(worker=worker, lease_until=now + lease_us)
     leased = update(batches).where(batches.c.id == mine.id)
     connection.execute(leased.values(worker=worker, lease_until=mine.lease_until))
     return mine

@@ -100,7 +100,7 @@ def budgets(connection: Connection, item_ids: Sequence[str]) -> dict[str, str | 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimant:
-    """Who claims, and for which deployment; ``lease`` and ``patience`` in microseconds.
+    """Who claims, and for which deployment; ``patience`` in microseconds.
 
     ``metered``: a lost reply of this deployment may have been billed. ``patience``: how long an
     item waits before it asks again for headroom in a ceiling full of others' holds, or for a worker
@@ -118,7 +118,7 @@ class Claimant:
     metered: bool
     counted: bool = True
     by_the_hour: bool = False
-    lease: int
+    lease_us: int
     patience: int = 500_000
     policy: str = ""
     terms: str = ""
@@ -348,7 +348,7 @@ def _write_claims(
     run: dict[str, Any] = {
         "ids": [claim.item.id for claim in claimed],
         "next_state": (State.RUNNING if alone else State.HANDED_OVER).value,
-        "lease_until": now + claimant.lease if alone else None,
+        "lease_until": now + claimant.lease_us if alone else None,
     }
     connection.execute(_RUN, run)
     insert_many(

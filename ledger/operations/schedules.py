@@ -207,7 +207,7 @@ class DueRun:
     job_id: str | None
 
 
-def take_job(connection: Transaction, now: int, lease: int) -> DueRun | None:
+def take_job(connection: Transaction, now: int, lease_us: int) -> DueRun | None:
     """A run whose job nobody submits at ``now``, leased for so many microseconds."""
     runs = schedule_runs.c
     waiting = (runs.lease_until.is_not(None), runs.lease_until < now)
@@ -218,7 +218,7 @@ def take_job(connection: Transaction, now: int, lease: int) -> DueRun | None:
     name, due, job_id = row
     if (schedule := get(connection, name)) is None:
         return None
-    note_run(connection, name, due, lease_until=now + lease)
+    note_run(connection, name, due, lease_until=now + lease_us)
     return DueRun(schedule, due, job_id)
 
 

@@ -34,7 +34,7 @@ def test_nothing_is_lost_or_doubled_under_kills_and_other_faults(
     monkeypatch.setattr(faults, "STORM_SECONDS", 600.0)
     monkeypatch.setattr(invariants, "RECOVERY", 60.0)
     found, figures = faults.run(
-        tmp_path / database, database, seed=7, kills=KILLS, lease=LEASE, quiet_seconds=300.0
+        tmp_path / database, database, seed=7, kills=KILLS, lease_seconds=LEASE, quiet_seconds=300.0
     )
     assert found.by_invariant == {}, figures
     poisoned = figures["kills"]["poison"]

@@ -31,7 +31,7 @@ WORKER = Claimant(
     deployment="small",
     provider="house",
     metered=False,
-    lease=LEASE,
+    lease_us=LEASE,
 )
 
 

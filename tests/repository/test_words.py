@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -112,6 +113,37 @@ def test_a_duration_has_its_unit_in_its_name(code: dict[Path, str]) -> None:
                 if about_time and not SAYS_IT.search(name):
                     silent.add(f"{path}: {name}")
     assert silent == set()
+
+
+DURATIONS = {"lease", "grace"}
+"""Lengths of time that code hands on: microseconds in the ledger, seconds in a process."""
+
+SETTINGS = "tasks/settings.py"
+"""Its fields are called as the variables of the environment are, which bear no unit."""
+
+
+def test_a_duration_is_handed_on_with_its_unit_in_its_name(root: Path, tree: list[Path]) -> None:
+    silent = []
+    for path in tree:
+        if path.suffix != ".py" or path.parts[0] not in {*PACKAGES, "bench"}:
+            continue
+        text = (root / path).read_text(encoding="utf-8")
+        if str(path) == SETTINGS or not any(word in text for word in DURATIONS):
+            continue
+        named = _handed_on(ast.parse(text))
+        silent += [f"{path}:{line}" for line, name in named if name.strip("_") in DURATIONS]
+    assert silent == []
+
+
+def _handed_on(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.arg(arg=name, lineno=line):
+                yield line, name
+            case ast.AnnAssign(target=ast.Name(id=name), lineno=line):
+                yield line, name
+            case ast.Attribute(attr=name, ctx=ast.Store(), lineno=line):
+                yield line, name
 
 
 def _constants(node: ast.stmt) -> list[str]:

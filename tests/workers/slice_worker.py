@@ -106,7 +106,7 @@ class Worker:
             started=nobody,
             concurrency=lambda: self.concurrency,
             chosen=lambda: OperatorLimits({}, {}),
-            lease=LEASE,
+            lease_seconds=LEASE,
             checkpoint=self._come_by,
         )
         self._loop.start()

@@ -109,7 +109,7 @@ class Collector:
             provider=deployment.provider,
             metered=deployment.metered,
             counted=station.counted,
-            lease=0,
+            lease_us=0,
             patience=AGAIN_US,
             policy=deployment.policy,
             terms=deployment.terms,

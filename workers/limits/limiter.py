@@ -70,7 +70,7 @@ KEY_LIFE_SECONDS = 3600
 class Limiter:
     """The limiter of all deployments behind one Redis; safe for threads, blocks for one reply.
 
-    ``prefix`` begins every one of its ``keys``; ``lease`` is how long, in seconds, a call in flight
+    ``prefix`` begins every one of its ``keys``; ``lease_seconds`` is how long a call in flight
     counts without a ``renew``. How long a silent Redis is waited for is the client's
     ``socket_timeout`` and ``retry``. A reply lost after the script ran costs tokens, never a second
     slot.
@@ -86,9 +86,9 @@ class Limiter:
     """The provider's day, a window like the minute."""
     scripts = Scripts()
 
-    def __init__(self, client: redis.Redis, prefix: str, lease: float) -> None:
+    def __init__(self, client: redis.Redis, prefix: str, lease_seconds: float) -> None:
         self.keys = LimiterKeys(prefix)
-        self._lease = microseconds(lease)
+        self._lease_us = microseconds(lease_seconds)
         self._grant = client.register_script(self.scripts.grant)
         self._renew = client.register_script(self.scripts.renew)
         self._settle = client.register_script(self.scripts.settle)
@@ -99,9 +99,9 @@ class Limiter:
         self.seen: dict[str, ScopeUsage] = {}
 
     @classmethod
-    def at(cls, broker_url: str, lease: float) -> "Limiter":
+    def at(cls, broker_url: str, lease_seconds: float) -> "Limiter":
         """The limiter of all workers of this broker, whose address is as Celery writes it."""
-        return cls(deadline_client(broker_url), LIMITER, lease)
+        return cls(deadline_client(broker_url), LIMITER, lease_seconds)
 
     def grant(self, bounds: Bounds, wanted: Sequence[SlotRequest]) -> Grant:
         """Decide ``wanted`` item by item, in order; what is granted holds its slots.
@@ -119,7 +119,7 @@ class Limiter:
             return Grant(granted=granted, never=never, send_by=send_by)
         scopes = 2 + len(bounds.shared)
         arguments: list[str | int] = [
-            self._lease,
+            self._lease_us,
             microseconds(CHECK_AGAIN_SECONDS),
             *self._times(bounds),
         ]
@@ -235,7 +235,7 @@ class Limiter:
         scopes = deployment, tier, shared
         try:
             keys = [*self.keys.slots(*scopes), *self.keys.memory(*scopes)]
-            self._renew(keys=keys, args=[self._lease, KEY_LIFE_SECONDS, *members])
+            self._renew(keys=keys, args=[self._lease_us, KEY_LIFE_SECONDS, *members])
         except redis.RedisError as error:
             _log.warning("slots_not_renewed", deployment=deployment, error=type(error).__name__)
             return False
@@ -279,7 +279,7 @@ class Limiter:
         Where no limit per minute is stated, none bounds the travel. The slot's lease does anyhow,
         and the claim's, which is as long: after it another worker may have the item.
         """
-        leased = self._lease / SECOND_US * 2 / 3
+        leased = self._lease_us / SECOND_US * 2 / 3
         rated = bounds.rated or any(one.rated for one in bounds.shared)
         return min(self.travel, leased) if rated else leased
 

@@ -27,13 +27,15 @@ MOST = 64
 class Documents:
     """Cuts documents that are longer than a piece, unless the whole costs no more by ``policy``,
     and ends those whose pieces have ended. Many stages share them through the ledger: who takes a
-    document and is killed is followed by another after ``lease`` seconds.
+    document and is killed is followed by another after ``lease_seconds``.
     """
 
-    def __init__(self, ledger: Ledger, policy: Policy, delivery: Delivery, *, lease: float) -> None:
+    def __init__(
+        self, ledger: Ledger, policy: Policy, delivery: Delivery, *, lease_seconds: float
+    ) -> None:
         self._ledger = ledger
         self._delivery = delivery
-        self._lease = round(lease * 1_000_000)
+        self._lease_us = round(lease_seconds * 1_000_000)
         self.use(policy)
 
     def use(self, policy: Policy) -> None:
@@ -55,7 +57,7 @@ class Documents:
         if row is None or row.ready_at > now:
             return
         # What takes long is done by one stage; whatever ends from here on has it looked at again.
-        taken_until = now + self._lease
+        taken_until = now + self._lease_us
         with self._ledger.write() as connection:
             if not documents.take(connection, document, now, taken_until):
                 return

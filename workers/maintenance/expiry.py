@@ -32,8 +32,8 @@ MOST = 500
 class Expiry:
     """Ends leases and deadlines that have passed, at each ``tick``.
 
-    When the ledger was away nobody could renew a lease: workers then get half a ``lease``
-    (seconds) to say that they live. ``ended`` is told once anything found here is committed: what
+    When the ledger was away nobody could renew a lease: workers then get half of ``lease_seconds``
+    to say that they live. ``ended`` is told once anything found here is committed: what
     came to its end, and nothing where it is only ready again.
     """
 
@@ -42,13 +42,13 @@ class Expiry:
         *,
         ledger: Ledger,
         policy: Policy,
-        lease: float,
+        lease_seconds: float,
         ended: Callable[[Ends], None],
         checkpoint: Checkpoint,
     ) -> None:
         self._ledger = ledger
         self._policy = policy
-        self._grace = lease / 2
+        self._grace_seconds = lease_seconds / 2
         self._ended = ended
         self._checkpoint = checkpoint
         self._away_since = self._sparing_until = 0.0
@@ -73,8 +73,8 @@ class Expiry:
 
     def _back(self) -> None:
         """The ledger answers; if it was away for long, workers are given time to renew."""
-        if self._away_since and time.monotonic() - self._away_since > self._grace:
-            self._sparing_until = time.monotonic() + self._grace
+        if self._away_since and time.monotonic() - self._away_since > self._grace_seconds:
+            self._sparing_until = time.monotonic() + self._grace_seconds
         self._away_since = 0.0
 
     def _leases(self) -> None:

@@ -141,15 +141,17 @@ class RoutingWorker:
         return Expiry(
             ledger=installation.ledger,
             policy=installation.policy,
-            lease=installation.settings.lease,
+            lease_seconds=installation.settings.lease,
             ended=stage.ended,
             checkpoint=self._checkpoint,
         )
 
     def _build_documents(self) -> Documents:
         installation = self._app.installation
-        lease = installation.settings.lease
-        return Documents(installation.ledger, installation.policy, Delivery(self._app), lease=lease)
+        seconds = installation.settings.lease
+        return Documents(
+            installation.ledger, installation.policy, Delivery(self._app), lease_seconds=seconds
+        )
 
     def _build_upkeep(self) -> upkeep.Upkeep:
         installation = self._app.installation

@@ -10,16 +10,26 @@ from tierqueue.ledger.operations import jobs
 from tierqueue.ledger.session import now as database_now
 
 HOUSE = Claimant(
-    worker="w", tier="gpu", deployment="small", provider="house", metered=False, lease=10 * SECOND
+    worker="w",
+    tier="gpu",
+    deployment="small",
+    provider="house",
+    metered=False,
+    lease_us=10 * SECOND,
 )
 ACME = Claimant(
-    worker="w", tier="frontier", deployment="best", provider="acme", metered=True, lease=10**7
+    worker="w", tier="frontier", deployment="best", provider="acme", metered=True, lease_us=10**7
 )
 OTHER = Claimant(
-    worker="w", tier="frontier", deployment="other", provider="umbrella", metered=True, lease=10**7
+    worker="w",
+    tier="frontier",
+    deployment="other",
+    provider="umbrella",
+    metered=True,
+    lease_us=10**7,
 )
 OPEN = Claimant(
-    worker="w", tier="open_weight", deployment="open", provider="acme", metered=True, lease=10**7
+    worker="w", tier="open_weight", deployment="open", provider="acme", metered=True, lease_us=10**7
 )
 EVERYBODY = (HOUSE, ACME, OTHER, OPEN)
 

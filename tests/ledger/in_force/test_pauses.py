@@ -67,7 +67,7 @@ def test_an_item_queued_when_its_budget_is_paused_cannot_be_claimed_any_more(
     running = place(ledger, "running", budget="acme", fence=1, lease_until=2**60)
     _pause(ledger, "budget", "acme")
     claimant = Claimant(
-        worker="w", tier="gpu", deployment="house", provider="p", metered=False, lease=1_000_000
+        worker="w", tier="gpu", deployment="house", provider="p", metered=False, lease_us=1_000_000
     )
     with ledger.write() as connection:
         known = read(connection, [waiting])

@@ -29,7 +29,7 @@ prices = { input = "5", output = "25" }
 """
 
 BEST = Claimant(
-    worker="w", tier="frontier", deployment="best", provider="acme", metered=True, lease=10**7
+    worker="w", tier="frontier", deployment="best", provider="acme", metered=True, lease_us=10**7
 )
 TODAY = datetime.now(UTC).date().isoformat()
 ACME = "budget:acme:total:all"

@@ -241,7 +241,7 @@ def test_a_broker_that_says_nothing_holds_up_no_recovery_of_what_a_dead_worker_h
     }
     log, moves = tmp_path / "routing.log", Moves(ledger)
     # Claimed before the stage starts: its policy would route anew what waits for this deployment.
-    (held,) = moves.claim(moves.ready(), by=replace(WORKER, lease=60_000_000)).claimed
+    (held,) = moves.claim(moves.ready(), by=replace(WORKER, lease_us=60_000_000)).claimed
     # As long as this waits for the broker, no state is waited for here.
     stage = Worker("routing", "tests.tasks.patient_routing", "route", log, environment)
     broker.stop()

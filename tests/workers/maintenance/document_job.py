@@ -38,10 +38,12 @@ class Job:
         self.path = path
         self.documents = self.stage()
 
-    def stage(self, lease: float = LEASE_SECONDS) -> Documents:
-        """A routing stage, as far as documents are concerned; ``lease`` in seconds."""
+    def stage(self, lease_seconds: float = LEASE_SECONDS) -> Documents:
+        """A routing stage, as far as documents are concerned."""
         told = Delivery(self.producer.app)
-        return Documents(self.producer.ledger, Policy(digest="d"), told, lease=lease)
+        return Documents(
+            self.producer.ledger, Policy(digest="d"), told, lease_seconds=lease_seconds
+        )
 
     def submit(
         self,

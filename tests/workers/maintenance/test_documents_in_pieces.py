@@ -185,7 +185,7 @@ def test_what_a_killed_stage_had_taken_goes_on_after_a_lease(
     with monkeypatch.context() as patched:
         patched.setattr(JobDocument, at, Mock(side_effect=Killed))
         with pytest.raises(Killed):
-            job.stage(lease=0.5).tick()
+            job.stage(lease_seconds=0.5).tick()
     job.documents.tick()
     assert (job.rows()[0].state, len(job.parts())) == ("waiting", 0 if at == "cut" else 4)
 

@@ -39,7 +39,7 @@ def expiry_on(ledger: Ledger, told: Told) -> Expiry:
     return Expiry(
         ledger=ledger,
         policy=Policy(digest="d"),
-        lease=10.0,
+        lease_seconds=10.0,
         ended=told,
         checkpoint=lambda _: None,
     )
@@ -48,7 +48,7 @@ def expiry_on(ledger: Ledger, told: Told) -> Expiry:
 def lapsed(ledger: Ledger) -> str:
     """A running item whose lease has ended."""
     moves = Moves(ledger)
-    (held,) = moves.claim(moves.ready(), by=replace(WORKER, lease=-1)).claimed
+    (held,) = moves.claim(moves.ready(), by=replace(WORKER, lease_us=-1)).claimed
     return str(held.item.id)
 
 

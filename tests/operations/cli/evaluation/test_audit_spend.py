@@ -32,7 +32,7 @@ prices = { input = "5", output = "25" }
 def _answers(ledger: Ledger, tier: str, deployment: str, cost: int) -> None:
     moves = Moves(ledger)
     at = Claimant(
-        worker="w", tier=tier, deployment=deployment, provider="p", metered=True, lease=10**7
+        worker="w", tier=tier, deployment=deployment, provider="p", metered=True, lease_us=10**7
     )
     moves.submit()
     moves.route(tier=tier, deployment=deployment, floor="frontier", bound=cost)

@@ -48,7 +48,7 @@ prices = { input = "50", output = "250" }
 """
 
 BEST = Claimant(
-    worker="w", tier="frontier", deployment="best", provider="acme", metered=True, lease=10**7
+    worker="w", tier="frontier", deployment="best", provider="acme", metered=True, lease_us=10**7
 )
 USED = Usage(input_tokens=100, cache_read_tokens=20, output_tokens=10)
 AT_BEST = 100 * 5_000 + 20 * 500 + 10 * 25_000

@@ -40,7 +40,7 @@ limit = "1"
 MADE_UP = "allow_simulated = true\n" + REAL.replace("prices", "simulated = true\nprices")
 
 BEST = Claimant(
-    worker="w", tier="frontier", deployment="best", provider="acme", metered=True, lease=10**10
+    worker="w", tier="frontier", deployment="best", provider="acme", metered=True, lease_us=10**10
 )
 TASK = ("--task", "tierqueue.classify")
 CALL = (*TASK, "--set", "labels=card,login")

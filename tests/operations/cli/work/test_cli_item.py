@@ -30,7 +30,7 @@ BEST = Claimant(
     deployment="best",
     provider="acme",
     metered=True,
-    lease=10**7,
+    lease_us=10**7,
 )
 
 

@@ -46,7 +46,7 @@ floor = "frontier"
 """
 
 BEST = Claimant(
-    worker="w", tier="frontier", deployment="best", provider="acme", metered=True, lease=10**7
+    worker="w", tier="frontier", deployment="best", provider="acme", metered=True, lease_us=10**7
 )
 FILE = ["quote", "work.csv", "--task", "tierqueue.complete"]
 

@@ -111,7 +111,7 @@ def claim(
         deployment=name,
         provider=known_as.provider,
         metered=known_as.metered,
-        lease=60_000_000,
+        lease_us=60_000_000,
         policy=known_as.policy,
         terms=known_as.terms,
     )

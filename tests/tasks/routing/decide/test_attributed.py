@@ -148,7 +148,7 @@ def test_a_late_reply_that_took_no_engine_time_leaves_max_cost_as_it_was(ledger:
     case.submit(max_cost=5)
     claim = case.claim()
     assert claim is not None
-    case.lose(lease=60_000_000)
+    case.lose(lease_us=60_000_000)
     assert case.column("spent") == case.column("attributed") == 60 * A_SECOND
     case.settle(claim, accepted(Usage()))
     assert (case.column("spent"), case.column("attributed")) == (0, 0)

@@ -70,7 +70,7 @@ class Way:
             metered=deployment.metered,
             counted=(counted := self.policy.counts(deployment)),
             by_the_hour=counted and deployment.gpu_hour is not None,
-            lease=60_000_000,
+            lease_us=60_000_000,
             policy=deployment.policy,
             terms=deployment.terms,
         )
@@ -92,13 +92,13 @@ class Way:
             ready = settlements.prepare(self.ledger.dialect, [made], now)
             settlements.settle(connection, ready)
 
-    def lose(self, lease: int) -> None:
-        """The claim's worker is gone: its lease ends after ``lease`` microseconds."""
+    def lose(self, lease_us: int) -> None:
+        """The claim's worker is gone: its lease ends after ``lease_us``."""
         with self.ledger.write() as connection:
-            now = database_now(connection) + lease
+            now = database_now(connection) + lease_us
             (found,) = leases.lapsed(connection, now + 1, 1)
             deployment = self.policy.deployments[found.attempt.deployment]
-            until = found.attempt.started_at + lease
+            until = found.attempt.started_at + lease_us
             made = lost(found, deployment, self.policy, until, 0.5, blamed=False)
             ready = settlements.prepare(self.ledger.dialect, [made], until)
             settlements.settle(connection, ready)
