@@ -41,7 +41,7 @@ class Tier(StrEnum):
 TIERS: tuple[Tier, ...] = (Tier.GPU, Tier.OPEN_WEIGHT, Tier.FRONTIER)
 
 
-class Below(StrEnum):
+class BelowTier(StrEnum):
     """Who answers an item below all tiers, without a call; stands wherever its tier would."""
 
     SURROGATE = "surrogate"
@@ -60,9 +60,9 @@ class Below(StrEnum):
 
 
 _IN_WORDS = {
-    Below.SURROGATE: "a surrogate",
-    Below.REUSED: "an identical item",
-    Below.RULE: "a rule",
+    BelowTier.SURROGATE: "a surrogate",
+    BelowTier.REUSED: "an identical item",
+    BelowTier.RULE: "a rule",
 }
 
 

@@ -49,12 +49,14 @@ class TierqueueApp(Celery):  # type: ignore[misc]  # celery ships no types
     @cached_property
     def AsyncResult(self) -> Any:  # noqa: N802 - Celery's name
         """As Celery's, for items that may be replayed."""
-        return self.subclass_with_self("tierqueue.tasks.results.replayable:ReplayableResult")
+        return self.subclass_with_self(
+            "tierqueue.tasks.results.replayable_results:ReplayableResult"
+        )
 
     @cached_property
     def GroupResult(self) -> Any:  # noqa: N802 - Celery's name
         """As Celery's, for items that may be replayed."""
-        return self.subclass_with_self("tierqueue.tasks.results.replayable:ReplayableGroup")
+        return self.subclass_with_self("tierqueue.tasks.results.replayable_results:ReplayableGroup")
 
     def send_task(self, name: str, *args: Any, **options: Any) -> Any:
         """As Celery's. A task type of ours goes to the routing stage.

@@ -102,7 +102,7 @@ def recorded(path: Path) -> Say:
             why = f"{type(error).__name__}: {error}"
             raise InvalidItem(f"{path}, line {number} is no recorded answer: {why}") from None
 
-    def say(call: Call) -> Any:
+    def answer(call: Call) -> Any:
         answers = found.get(_key(call.task, call.arguments))
         if answers is None:
             raise InvalidItem(
@@ -110,7 +110,7 @@ def recorded(path: Path) -> Say:
             )
         return answers[min(call.attempt, len(answers)) - 1]
 
-    return say
+    return answer
 
 
 class _ReadyResult(ItemResult[Any]):
@@ -141,12 +141,12 @@ def _scripted(script: Mapping[str, Sequence[Any]]) -> Say:
         raise InvalidItem(f"{unknown[0]} is no task type: {', '.join(sorted(ItemTask.declared))}")
     left = {name: list(answers) for name, answers in script.items()}
 
-    def say(call: Call) -> Any:
+    def answer(call: Call) -> Any:
         if not left.get(call.task):
             raise InvalidItem(f"the script has no more answers for {call.task}")
         return left[call.task].pop(0)
 
-    return say
+    return answer
 
 
 def _ending(

@@ -26,7 +26,7 @@ from tierqueue.router.outcome import (
 )
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.router.policy.duration import SECOND_US
-from tierqueue.router.served import must_be_the_asked, same_model
+from tierqueue.router.served_model import must_be_the_asked, same_model
 from tierqueue.tasks.submission.item_task import ItemTask
 from tierqueue.tasks.submission.task_type import least_confidence
 from tierqueue.tasks.submission.validation import rejected, validate

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Integer, and_, case, func, select, true
 
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import attempts, balances, entries, items
-from tierqueue.router.item import Below
+from tierqueue.router.item import BelowTier
 from tierqueue.router.lifecycle import State
 from tierqueue.router.outcome import TOKEN_CLASSES
 
@@ -81,7 +81,7 @@ def report(connection: Transaction, *, job: str | None = None, since: int | None
         meant = meant & (items.c.job_id == job)
     if since is not None:
         meant = meant & (items.c.submitted_at >= since)
-    below = case((items.c.tier.in_([who.value for who in Below]), items.c.tier)).label("below")
+    below = case((items.c.tier.in_([who.value for who in BelowTier]), items.c.tier)).label("below")
     keys = (items.c.state, items.c.reason, below)
     counted = connection.execute(select(*keys, func.count()).where(meant).group_by(*keys)).all()
     states: Counter[str] = Counter()

@@ -30,7 +30,7 @@ class KnownItem(NamedTuple):
     system: str | None = None
 
 
-class _Queued(NamedTuple):
+class _QueuedItem(NamedTuple):
     """What may have changed of an item since it was read, under its lock."""
 
     id: str
@@ -60,7 +60,9 @@ _JOB_OF_FIRST = second_items.job_of_first().label("job_of_first")
 _KNOWN = select(*ITEM, items.c.arguments, prompts.SYSTEM).where(among(items.c.id))
 _WANTED = (
     select(
-        *(items.c[name] for name in _Queued._fields[:-2]), _JOB_OF_FIRST, OUTDATED.label("outdated")
+        *(items.c[name] for name in _QueuedItem._fields[:-2]),
+        _JOB_OF_FIRST,
+        OUTDATED.label("outdated"),
     )
     .where(among(items.c.id))
     .order_by(items.c.id)
@@ -160,7 +162,7 @@ class Claims:
     """How many are not as their slice says."""
 
 
-def _scopes(row: _Queued, claimant: Claimant) -> list[Scope]:
+def _scopes(row: _QueuedItem, claimant: Claimant) -> list[Scope]:
     """Every scope whose ceilings cover a call of this item on the claimant's deployment."""
     if not claimant.counted:
         return []
@@ -203,10 +205,12 @@ def claim(
     never go. Routed under another policy, or above its own ``max_cost``, it is routed anew; so is
     what does not fit and was bounded before its task type's calls were known.
     """
-    rows = [_Queued.from_row(row) for row in connection.execute(_WANTED, {"ids": sorted(wanted)})]
+    rows = [
+        _QueuedItem.from_row(row) for row in connection.execute(_WANTED, {"ids": sorted(wanted)})
+    ]
     claimed: list[Claim] = []
     deaths: list[Death] = []
-    able: list[_Queued] = []
+    able: list[_QueuedItem] = []
     anew: list[str] = []
     late = any(row.deadline is not None and row.deadline < now for row in rows)
     condition = conditions.by_deployment(connection).get(claimant.deployment) if late else None
@@ -265,9 +269,9 @@ def claim(
 def _apart(
     connection: Connection,
     claimant: Claimant,
-    decisions: list[tuple[_Queued, Hold | Shortfall]],
+    decisions: list[tuple[_QueuedItem, Hold | Shortfall]],
     known: Mapping[str, KnownItem],
-) -> tuple[list[tuple[_Queued, Hold | Shortfall]], list[str]]:
+) -> tuple[list[tuple[_QueuedItem, Hold | Shortfall]], list[str]]:
     """The decisions, and apart from them the items that do not fit because their whole timeout was
     to be held, when too little was known of such calls.
     """
@@ -286,11 +290,11 @@ def _apart(
 
 
 def _as_dispatched(
-    rows: Sequence[_Queued],
+    rows: Sequence[_QueuedItem],
     claimant: Claimant,
     wanted: Mapping[str, int],
     known: Mapping[str, KnownItem],
-) -> Iterator[_Queued]:
+) -> Iterator[_QueuedItem]:
     """The rows that are as they were when their slice was sent, and when they were read."""
     before = State.QUEUED if claimant.batch is None else State.WAITING
     for row in rows:
@@ -305,7 +309,7 @@ def _as_dispatched(
 
 
 def _obstacle(
-    row: _Queued,
+    row: _QueuedItem,
     item: Item,
     claimant: Claimant,
     now: int,
@@ -329,11 +333,11 @@ def _obstacle(
     return State.SUBMITTED if row.spent - row.attributed + row.bound > row.max_cost else None
 
 
-def _wait(row: _Queued, until: int, code: Wait, ceiling: str | None = None) -> dict[str, Any]:
+def _wait(row: _QueuedItem, until: int, code: Wait, ceiling: str | None = None) -> dict[str, Any]:
     return {"b_id": row.id, "b_ready": until, "b_reason": code.value, "b_ceiling": ceiling}
 
 
-def _below(row: _Queued, tier: str) -> str | None:
+def _below(row: _QueuedItem, tier: str) -> str | None:
     """The tier that the item may fall to where a ceiling can never cover it."""
     to = (row.fallback or {}).get("on_ceiling")
     return to if row.degraded is None and to != tier else None

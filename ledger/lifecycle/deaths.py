@@ -14,7 +14,7 @@ from tierqueue.ledger.lifecycle.routes import RoutedItem
 from tierqueue.ledger.results.promises import Ending, Ends, ends_of
 from tierqueue.ledger.tables import items
 from tierqueue.router.condition import Condition
-from tierqueue.router.item import Below
+from tierqueue.router.item import BelowTier
 from tierqueue.router.lifecycle import State
 from tierqueue.router.money import format_usd
 from tierqueue.router.policy.duration import SECOND_US
@@ -93,7 +93,7 @@ class AnswerWithoutCall:
     gone, and what it demands; ``of``: the item whose answer it is.
     """
 
-    by: Below
+    by: BelowTier
     routed: RoutedItem
     output: Mapping[str, Any]
     receipt: Mapping[str, Any]

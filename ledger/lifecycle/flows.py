@@ -129,7 +129,7 @@ Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
-class Reading(Generic[Record]):
+class ItemSelection(Generic[Record]):
     """What is read of items that are taken, and what must hold of them."""
 
     columns: tuple[ColumnElement[Any], ...]
@@ -144,7 +144,7 @@ def first_of(
     connection: Connection,
     tier: str | None,
     wanted: Mapping[str, int],
-    read: Reading[Record],
+    read: ItemSelection[Record],
     given: Mapping[str, Any],
 ) -> list[Record]:
     """The items due first of each flow of ``wanted``, by its name, at most as many as it says.
@@ -168,12 +168,14 @@ def first_of(
 
 
 @lru_cache(maxsize=32)
-def _first(size: int, read: Reading[Any], tier: str | None) -> Select[Any] | CompoundSelect[Any]:
+def _first(
+    size: int, read: ItemSelection[Any], tier: str | None
+) -> Select[Any] | CompoundSelect[Any]:
     parts = [_part(at, read, tier) for at in range(size)]
     return union_all(*parts) if size > 1 else parts[0]
 
 
-def _part(at: int, read: Reading[Any], tier: str | None) -> Select[Any]:
+def _part(at: int, read: ItemSelection[Any], tier: str | None) -> Select[Any]:
     part = (
         select(*read.columns)
         .where(*_at(tier), items.c.flow == bindparam(f"flow{at}"), *read.where)

@@ -14,7 +14,7 @@ from tierqueue.ledger.in_force import pauses, policies, tier_concurrency
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.in_force.policies import OUTDATED
 from tierqueue.ledger.lifecycle import flows
-from tierqueue.ledger.lifecycle.flows import Reading
+from tierqueue.ledger.lifecycle.flows import ItemSelection
 from tierqueue.ledger.literals import is_in
 from tierqueue.ledger.records import ITEM, READY, Item, ReadyItem
 from tierqueue.ledger.session import CLOCK
@@ -94,8 +94,10 @@ class _DueItem(NamedTuple):
 
 _DUE = (*READY, OUTDATED.label("outdated"))
 
-_SUBMITTED, _SUBMITTED_LOCKED = (Reading(ITEM, Item.from_row, lock=lock) for lock in (False, True))
-_READY = Reading(_DUE, _DueItem.from_row, (items.c.lost_claims < bindparam("last"),))
+_SUBMITTED, _SUBMITTED_LOCKED = (
+    ItemSelection(ITEM, Item.from_row, lock=lock) for lock in (False, True)
+)
+_READY = ItemSelection(_DUE, _DueItem.from_row, (items.c.lost_claims < bindparam("last"),))
 _QUEUE = (
     update(items)
     .where(among(items.c.id))

@@ -19,7 +19,7 @@ from tierqueue.ledger.paging import page
 from tierqueue.ledger.records import ITEM, Item
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import actions, attempts, items, promises
-from tierqueue.router.item import Below
+from tierqueue.router.item import BelowTier
 from tierqueue.router.lifecycle import State
 from tierqueue.router.money import NanoUSD
 
@@ -157,7 +157,7 @@ def recorded(connection: Transaction, since: int, most: int) -> list[RecordedIte
 
 
 def _recorded(item: Item, first: str | None, state: str, ended_at: int | None) -> RecordedItem:
-    if first is None and item.tier in set(Below):
+    if first is None and item.tier in set(BelowTier):
         first = item.tier
     return RecordedItem(item, first, ended_at if state == State.SUCCEEDED else None)
 

@@ -26,7 +26,7 @@ from tierqueue.ledger.sqlite import job_moves
 from tierqueue.ledger.sqlite.job_moves import KEYS as _KEYS
 from tierqueue.ledger.sqlite.job_moves import SUMS as _SUMS
 from tierqueue.ledger.tables import attempts, items, job_counts, job_deltas, job_rows
-from tierqueue.router.item import Below
+from tierqueue.router.item import BelowTier
 from tierqueue.router.lifecycle import ENDS, State
 from tierqueue.router.policy.duration import SECOND_US
 
@@ -223,7 +223,7 @@ def _add(found: JobCounts, row: _Group) -> None:
     found.states[row.state] = found.states.get(row.state, 0) + row.rows
     if row.state == State.DEAD and row.rows:
         found.dead[row.reason] = found.dead.get(row.reason, 0) + row.rows
-    if row.part == "shared" or row.tier == Below.REUSED:
+    if row.part == "shared" or row.tier == BelowTier.REUSED:
         found.reused += row.rows
     # What a document has cost is what its pieces have.
     if row.part == "document":

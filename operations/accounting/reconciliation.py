@@ -6,7 +6,7 @@ from datetime import date
 
 from tierqueue.ledger.accounting.reconciliation import Call, DailyCharge, Resolution, UnknownCharge
 from tierqueue.operations.accounting.usage_export import UsageRow
-from tierqueue.router.served import same_model
+from tierqueue.router.served_model import same_model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from tierqueue.operations.cli.output.printing import say
+from tierqueue.operations.cli.output.printing import echo
 from tierqueue.router.errors import TierqueueError
 from tierqueue.tasks import collector
 
@@ -121,10 +121,10 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as error:
         shown = io.StringIO()
         error.show(file=shown)
-        say(*shown.getvalue().rstrip("\n").expandtabs(2).split("\n"), err=True)
+        echo(*shown.getvalue().rstrip("\n").expandtabs(2).split("\n"), err=True)
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
-        say("interrupted", err=True)
+        echo("interrupted", err=True)
         sys.exit(130)
     except TierqueueError as error:
         _complain(error.message)
@@ -159,7 +159,7 @@ def log_to_stderr() -> None:
 
 
 def _complain(message: str) -> None:
-    say(f"error: {' '.join(message.split())}", err=True)
+    echo(f"error: {' '.join(message.split())}", err=True)
     sys.exit(2)
 
 

@@ -20,7 +20,7 @@ from tierqueue.ledger.monitoring.progress import Progress
 from tierqueue.operations.flower.pages import ItemPage, WorkersPage
 from tierqueue.operations.health import Health, LatestHealth
 from tierqueue.operations.limits import last_seen
-from tierqueue.router.item import Below
+from tierqueue.router.item import BelowTier
 from tierqueue.router.policy.deployment import whose
 from tierqueue.tasks.app import TierqueueApp, app
 
@@ -98,7 +98,7 @@ class LedgerCollector(Collector):
             "answered_without_a_call_last_minute",
             "Items that no model was asked for, by who answered",
             ["by"],
-            [((who.value,), _last_minute(now, who.value)) for who in Below],
+            [((who.value,), _last_minute(now, who.value)) for who in BelowTier],
         )
         yield _gauge(
             "heartbeat_age_seconds",

@@ -11,7 +11,7 @@ from pydantic import Field, JsonValue, model_validator
 from tierqueue.router.images.tokens import ImageRule, rule_of
 from tierqueue.router.item import Tier
 from tierqueue.router.policy import engine_keys
-from tierqueue.router.policy.lanes import Batch, Flex, Lane
+from tierqueue.router.policy.lanes import BatchTerms, Flex, Lane
 from tierqueue.router.policy.prices import (
     Flag,
     GenaiPrice,
@@ -240,7 +240,7 @@ class Deployment(Table):
     """The provider's account whose limits its calls count in beside its own, by its name in
     ``accounts``."""
 
-    batch: Batch | None = None
+    batch: BatchTerms | None = None
     """Items that have time go in batches at this price; for engines behind an API."""
 
     flex: Flex | None = None

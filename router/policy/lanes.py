@@ -31,7 +31,7 @@ class Lane(StrEnum):
     """By itself, by the provider's service tier `flex`, which answers when it can."""
 
 
-class Batch(Table):
+class BatchTerms(Table):
     """What a provider's batch API costs and takes. An item goes there by itself where it is not
     interactive and has two hours left until its deadline; where it has no answer three quarters of
     an hour before that, it goes live.

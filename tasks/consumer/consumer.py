@@ -14,8 +14,8 @@ from tierqueue.tasks.consumer import revoke as _revoke_is_ours  # noqa: F401  # 
 from tierqueue.tasks.consumer import task_message
 from tierqueue.tasks.consumer.clients import one_client
 from tierqueue.tasks.consumer.envelopes import store_unopenable
-from tierqueue.tasks.consumer.unacked import outlive_the_broker
-from tierqueue.tasks.consumer.unreadable import notify_sender, store_bytes, store_raw
+from tierqueue.tasks.consumer.unacked_messages import outlive_the_broker
+from tierqueue.tasks.consumer.unreadable_messages import notify_sender, store_bytes, store_raw
 
 _log = structlog.get_logger(__name__)
 

@@ -83,10 +83,12 @@ def store_unopenable(transport: Any, store: StoreBytes) -> None:
     """Make a Redis transport's channels hand over what they cannot open; call it unconnected."""
     channel = transport.Channel
     if hasattr(channel, "_brpop_read"):
-        transport.Channel = type("Channel", (_Storing, channel), {"store": staticmethod(store)})
+        transport.Channel = type(
+            "Channel", (_StoringChannel, channel), {"store": staticmethod(store)}
+        )
 
 
-class _Storing:
+class _StoringChannel:
     store: StoreBytes
     client: Any
 

@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 from tierqueue.ledger.evaluation.second_answers import Pair
 from tierqueue.router.learned.certify import Interval, share_of
 from tierqueue.router.lifecycle import ENDS, State
-from tierqueue.tasks.evaluation.labelled import compared, same
+from tierqueue.tasks.evaluation.labelled_set import compared, same
 from tierqueue.tasks.jobs.expectation import student
 
 

@@ -17,7 +17,7 @@ from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.learned.gain import Traits
 from tierqueue.router.learned.gain_training import LabelledPair
 from tierqueue.router.learned.surrogate import surroundings
-from tierqueue.tasks.evaluation.labelled import compared, same
+from tierqueue.tasks.evaluation.labelled_set import compared, same
 
 Pair = tuple[Tier, Tier]
 """A tier, and one above it."""

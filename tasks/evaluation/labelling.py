@@ -9,7 +9,7 @@ from tierqueue.ledger.evaluation.labels import Label, LabelledItem
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks.evaluation.feedback import checked
-from tierqueue.tasks.evaluation.labelled import LabelledSet
+from tierqueue.tasks.evaluation.labelled_set import LabelledSet
 from tierqueue.tasks.evaluation.ways import Way
 
 _BATCH = 200

@@ -12,7 +12,7 @@ from tierqueue.ledger.operations import job_rows
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.learned.certify import Interval, share_of
 from tierqueue.router.lifecycle import State
-from tierqueue.tasks.evaluation.labelled import LabelledSet
+from tierqueue.tasks.evaluation.labelled_set import LabelledSet
 
 _PAGE = 500
 

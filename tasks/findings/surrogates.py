@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from tierqueue.ledger.in_force.surrogates import SwitchOff
-from tierqueue.router.item import Below
+from tierqueue.router.item import BelowTier
 from tierqueue.router.policy.duration import utc
 from tierqueue.tasks.findings.finding import Facts, Finding, alive
 
@@ -27,7 +27,7 @@ def deferring(facts: Facts) -> Iterator[Finding]:
 def findings(facts: Facts) -> Iterator[Finding]:
     """Those of the policy that answer nothing any more."""
     for off in facts.surrogates_off:
-        if off.version.startswith(f"{Below.RULE.value}-"):
+        if off.version.startswith(f"{BelowTier.RULE.value}-"):
             yield Finding(
                 code="rule_off",
                 wrong=bool(off.record.compared),

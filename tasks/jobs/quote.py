@@ -8,7 +8,7 @@ from tierqueue.ledger.lifecycle.items import Death, NewItem
 from tierqueue.router.choose import Conditions, choose
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.escalation import after_rejection
-from tierqueue.router.item import Below, Sensitivity, Tier, WorkItem
+from tierqueue.router.item import BelowTier, Sensitivity, Tier, WorkItem
 from tierqueue.router.policy.lanes import Lane
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.route import Choice, Route
@@ -27,14 +27,14 @@ from tierqueue.tasks.routing.token_counter import TokenCounter
 @dataclass(slots=True)
 class QuotePart:
     """The rows that go to one deployment by one ``lane``, or that are answered without a call
-    (``Below``, by the version ``deployment``, at no cost); money in nano-dollars.
+    (``BelowTier``, by the version ``deployment``, at no cost); money in nano-dollars.
 
     ``bound`` is that of one call a row; ``expected`` that of every call, retries and escalations
     too, ``None`` where no item of this task type ran there. Both are what ceilings count:
     ``counted`` is false where that is nothing; ``outlay`` is all that it takes.
     """
 
-    tier: Tier | Below
+    tier: Tier | BelowTier
     deployment: str
     simulated: bool
     past: CallHistory | None
@@ -48,7 +48,7 @@ class QuotePart:
     @property
     def calls(self) -> bool:
         """Whether its rows take a call."""
-        return not isinstance(self.tier, Below)
+        return not isinstance(self.tier, BelowTier)
 
 
 @dataclass(slots=True)

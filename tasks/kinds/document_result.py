@@ -32,7 +32,7 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
+class MissingPart:
     """A part of a document that no answer speaks of: from ``start`` of ``page`` to ``end`` of
     ``last_page``, pages from 1, characters of each. ``reason``: why its item has no answer.
     """
@@ -46,26 +46,26 @@ class Missing:
 
 
 @dataclass(frozen=True, slots=True)
-class Cited:
+class CitedAnswer:
     """An answer and what it rests on; ``None``: the document does not say, or not where it was
     read: all but what is ``missing``.
     """
 
     answer: str | None
     citations: tuple[Citation, ...]
-    missing: tuple[Missing, ...] = ()
+    missing: tuple[MissingPart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Summarized:
+class DocumentSummary:
     """A summary of all but what is ``missing``."""
 
     summary: str
-    missing: tuple[Missing, ...] = ()
+    missing: tuple[MissingPart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Merged:
+class MergedFields:
     """Fields of all pieces together: the value that most of them have, the first where they tie.
 
     ``conflicts``: every value of the fields of which pieces say different things. ``missing``:
@@ -74,11 +74,11 @@ class Merged:
 
     values: Mapping[str, Any]
     conflicts: Mapping[str, tuple[Any, ...]]
-    missing: tuple[Missing, ...] = ()
+    missing: tuple[MissingPart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Paid:
+class DocumentSpending:
     """What the items of a document have come to so far, all attempts of each; ``cost`` is in
     nano-dollars.
 
@@ -91,10 +91,10 @@ class Paid:
     cost: int
     input_tokens: int
     output_tokens: int
-    missing: tuple[Missing, ...] = ()
+    missing: tuple[MissingPart, ...] = ()
 
 
-Reader = Callable[[list[Any], tuple[Missing, ...]], Out]
+Reader = Callable[[list[Any], tuple[MissingPart, ...]], Out]
 """What the last answers are to the caller, and what they do not speak of."""
 
 
@@ -108,13 +108,13 @@ class DocumentPieces:
     spans: Sequence[tuple[int, int]]
     joined: Sequence[tuple[int, int]]
 
-    def missing(self, piece: int, item: str, reason: str) -> Missing:
+    def missing(self, piece: int, item: str, reason: str) -> MissingPart:
         """The piece of this number, from 0, as one that has no answer."""
         start, end = self.spans[piece]
         page, first = place_in(self.pages, start)
         last_page, last = place_in(self.pages, end - 1)
         ends = min(last + 1, len(self.pages[last_page - 1]))
-        return Missing(page, first, last_page, ends, item, reason)
+        return MissingPart(page, first, last_page, ends, item, reason)
 
 
 class DocumentResult(Generic[Out]):
@@ -162,10 +162,10 @@ class DocumentResult(Generic[Out]):
             raise trouble
         return self._read(found, self._missing(self._spent()) if self._partial else ())
 
-    def paid(self) -> Paid:
+    def paid(self) -> DocumentSpending:
         """The receipts of all items together, as they are now."""
         spent = self._spent()
-        return Paid(
+        return DocumentSpending(
             items=len(spent),
             calls=sum(one.calls for one in spent.values()),
             cost=sum(one.cost for one in spent.values()),
@@ -184,8 +184,8 @@ class DocumentResult(Generic[Out]):
         with self.items[0].app.installation.ledger.read() as connection:
             return spent(connection, [item.id for item in self.items])
 
-    def _missing(self, spent: "Mapping[str, ItemSpending]") -> tuple[Missing, ...]:
-        found: dict[int, Missing] = {}
+    def _missing(self, spent: "Mapping[str, ItemSpending]") -> tuple[MissingPart, ...]:
+        found: dict[int, MissingPart] = {}
         own = [(at, at + 1) for at in range(len(self._pieces.spans))]
         for item, (begin, end) in zip(self.items, [*own, *self._pieces.joined], strict=True):
             one = spent.get(item.id)
@@ -197,20 +197,22 @@ class DocumentResult(Generic[Out]):
         return tuple(found[piece] for piece in sorted(found))
 
 
-def cited(pages: Sequence[str], found: Sequence[Answered], missing: tuple[Missing, ...]) -> Cited:
+def cited(
+    pages: Sequence[str], found: Sequence[Answered], missing: tuple[MissingPart, ...]
+) -> CitedAnswer:
     """The last answer, whose quotations stand in ``pages``, with the place of each."""
     answer = found[0]
-    return Cited(
+    return CitedAnswer(
         answer.answer, tuple(_citation(pages, said) for said in answer.quotations), missing
     )
 
 
-def summarized(found: Sequence[Summary], missing: tuple[Missing, ...]) -> Summarized:
+def summarized(found: Sequence[Summary], missing: tuple[MissingPart, ...]) -> DocumentSummary:
     """The last summary."""
-    return Summarized(found[0].summary, missing)
+    return DocumentSummary(found[0].summary, missing)
 
 
-def merged(found: Sequence[Mapping[str, Any]], missing: tuple[Missing, ...]) -> Merged:
+def merged(found: Sequence[Mapping[str, Any]], missing: tuple[MissingPart, ...]) -> MergedFields:
     """Fields of several pieces as one; a field that no piece fills is ``None``."""
     values: dict[str, Any] = {}
     conflicts: dict[str, tuple[Any, ...]] = {}
@@ -219,7 +221,7 @@ def merged(found: Sequence[Mapping[str, Any]], missing: tuple[Missing, ...]) -> 
         values[name] = said.most_common(1)[0][0] if said else None
         if len(said) > 1:
             conflicts[name] = tuple(said)
-    return Merged(values, conflicts, missing)
+    return MergedFields(values, conflicts, missing)
 
 
 def place_in(pages: Sequence[str], at: int) -> tuple[int, int]:

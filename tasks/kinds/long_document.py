@@ -18,12 +18,12 @@ from tierqueue.tasks.files.documents.chunks import CHARACTERS, chunked
 from tierqueue.tasks.files.documents.document import BETWEEN
 from tierqueue.tasks.kinds.ask import ask
 from tierqueue.tasks.kinds.document_result import (
-    Cited,
+    CitedAnswer,
     DocumentPieces,
     DocumentResult,
-    Merged,
+    DocumentSummary,
+    MergedFields,
     Reader,
-    Summarized,
     cited,
     merged,
     summarized,
@@ -61,7 +61,7 @@ def ask_document(
     split: Split = "cheaper",
     on_failure: OnFailure = "fail",
     **demands: Unpack[Demands],
-) -> DocumentResult[Cited]:
+) -> DocumentResult[CitedAnswer]:
     """Ask ``question`` of each piece of at most ``characters``, and join the answers.
 
     Where one call of the whole costs no more by the policy of this process, the document is one
@@ -87,7 +87,7 @@ def summarize_document(
     split: Split = "cheaper",
     on_failure: OnFailure = "fail",
     **demands: Unpack[Demands],
-) -> DocumentResult[Summarized]:
+) -> DocumentResult[DocumentSummary]:
     """Summarize each piece of ``characters``, and the summaries; else as ``ask_document``."""
     own = {"max_words": max_words, "question": question}
     pages = _pages(document)
@@ -104,7 +104,7 @@ def extract_document(
     split: Split = "cheaper",
     on_failure: OnFailure = "fail",
     **demands: Unpack[Demands],
-) -> DocumentResult[Merged]:
+) -> DocumentResult[MergedFields]:
     """Fill ``fields`` from each piece of at most ``characters``; else as ``ask_document``.
 
     They are merged where they are read, by no model.

@@ -6,7 +6,7 @@ from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 from tierqueue.tasks.results import plain
-from tierqueue.tasks.results.replayable import ReplayableResult
+from tierqueue.tasks.results.replayable_results import ReplayableResult
 
 Out_co = TypeVar("Out_co", covariant=True, default=Any)
 """What ``.get().output`` is."""

@@ -13,7 +13,7 @@ from celery import states
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 
 if TYPE_CHECKING:
-    from tierqueue.tasks.results.replayable import ReplayableResult
+    from tierqueue.tasks.results.replayable_results import ReplayableResult
 
 _log = structlog.get_logger(__name__)
 

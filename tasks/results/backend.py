@@ -22,7 +22,7 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.policy.duration import SECOND_US
 from tierqueue.tasks.results.fulfil import celery_result, stored
-from tierqueue.tasks.results.replayable import ASKS_LEDGER, Meta
+from tierqueue.tasks.results.replayable_results import ASKS_LEDGER, Meta
 from tierqueue.tasks.results.signatures import without_errbacks
 
 _log = structlog.get_logger(__name__)

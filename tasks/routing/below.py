@@ -16,7 +16,7 @@ from tierqueue.ledger.lifecycle.deaths import AnswerWithoutCall
 from tierqueue.ledger.lifecycle.items import NewItem
 from tierqueue.ledger.lifecycle.routes import RoutedItem
 from tierqueue.ledger.records import Item
-from tierqueue.router.item import Below, Tier
+from tierqueue.router.item import BelowTier, Tier
 from tierqueue.router.learned.certify import tail
 from tierqueue.router.money import format_usd
 from tierqueue.tasks.results import plain
@@ -34,7 +34,7 @@ class AuditTerms:
     another than the model's.
     """
 
-    by: Below
+    by: BelowTier
     task: str
     alpha: float
 
@@ -50,7 +50,7 @@ class Offer:
     added to the receipt. A share ``audit`` of its items goes to a model all the same.
     """
 
-    by: Below
+    by: BelowTier
     version: str
     audit: float
     stated: Mapping[str, Any]

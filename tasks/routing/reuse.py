@@ -14,7 +14,7 @@ from tierqueue.ledger.lifecycle.deaths import AnswerWithoutCall
 from tierqueue.ledger.lifecycle.items import NewItem
 from tierqueue.ledger.lifecycle.routes import RoutedItem
 from tierqueue.ledger.records import Item
-from tierqueue.router.item import TIERS, Below, Demands, Tier
+from tierqueue.router.item import TIERS, BelowTier, Demands, Tier
 from tierqueue.router.policy.duration import SECOND_US
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.routing.below import form_of, held_back, receipt_of
@@ -100,7 +100,7 @@ class Reuse:
                     continue
                 # Asked under another prompt: that it would have been answered is all to be known.
                 routed.append(route)
-                audits.append(Audit(route.id, items[route.id].task, Below.REUSED.value, None))
+                audits.append(Audit(route.id, items[route.id].task, BelowTier.REUSED.value, None))
             else:
                 routed.append(route)
                 if route.prompt is not None:
@@ -225,4 +225,4 @@ def _answered(item: Item, route: RoutedItem, there: FormerItem, now: int) -> Ans
         "simulated": bool(former.get("simulated")),
         "reused_from": there.item_id,
     }
-    return AnswerWithoutCall(Below.REUSED, route, there.output, receipt, of=there.item_id)
+    return AnswerWithoutCall(BelowTier.REUSED, route, there.output, receipt, of=there.item_id)

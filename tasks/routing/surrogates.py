@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tierqueue.router.errors import InvalidArtefact, Misconfigured
-from tierqueue.router.item import Below
+from tierqueue.router.item import BelowTier
 from tierqueue.router.learned import artefact
 from tierqueue.router.learned.embedding import LARGEST, Embedding
 from tierqueue.router.learned.surrogate import KIND, Surrogate, embedding_of, surroundings
@@ -32,7 +32,7 @@ class SurrogateInService:
     @property
     def promise(self) -> AuditTerms:
         """What it was certified for."""
-        return AuditTerms(Below.SURROGATE, self.surrogate.task, self.surrogate.promise.alpha)
+        return AuditTerms(BelowTier.SURROGATE, self.surrogate.task, self.surrogate.promise.alpha)
 
     def offer(self, arguments: Mapping[str, Any]) -> Offer | None:
         """What it says to a call; ``None`` where it defers."""
@@ -57,7 +57,7 @@ class SurrogateInService:
             " needed"
         )
         says = {"margin": round(guess.margin, 6)}
-        return Offer(Below.SURROGATE, surrogate.version, self.audit, stated, output, why, says)
+        return Offer(BelowTier.SURROGATE, surrogate.version, self.audit, stated, output, why, says)
 
     def why_none(self, arguments: Mapping[str, Any]) -> str:
         """Why it has no answer to a call, in words."""
@@ -159,7 +159,9 @@ def _load(
         message = f"{where}: {file} is a surrogate for {of}, not for {task}"
         raise Misconfigured(message, {"task": task})
     if surrogate is None:
-        return DeferringSurrogate(rule.version, AuditTerms(Below.SURROGATE, task, alpha), str(why))
+        return DeferringSurrogate(
+            rule.version, AuditTerms(BelowTier.SURROGATE, task, alpha), str(why)
+        )
     return SurrogateInService(surrogate, rule.audit)
 
 

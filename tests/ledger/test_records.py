@@ -26,7 +26,7 @@ RECORDS = [
     (JobRecord, tables.jobs),
     (ReadyItem, tables.items),
     (RoutedItem, tables.items),
-    (claims._Queued, tables.items),
+    (claims._QueuedItem, tables.items),
 ]
 SET_ONCE_DEAD = {"reason", "ended_at"}
 """Columns that are null before an item has ended, and never of a dead letter."""
@@ -69,7 +69,7 @@ def test_a_field_is_of_its_columns_type_and_none_where_that_may_be_null(
         if kind_of(column) is not object:
             assert kinds(hints[name]) in ({kind_of(column)}, {State}), name
         may_be_null = column.nullable and not (
-            record in (ReadyItem, RoutedItem, claims._Queued) and name in SET_ONCE_ROUTED
+            record in (ReadyItem, RoutedItem, claims._QueuedItem) and name in SET_ONCE_ROUTED
         )
         if may_be_null and not (record is DeadLetter and name in SET_ONCE_DEAD):
             assert NoneType in get_args(hints[name]), name

@@ -10,7 +10,7 @@ from typing import Any
 from tierqueue.ledger.lifecycle.claims import Claim, KnownItem
 from tierqueue.ledger.records import Fence
 from tierqueue.router.money import NOTHING
-from tierqueue.router.policy.lanes import Batch
+from tierqueue.router.policy.lanes import BatchTerms
 from tierqueue.workers.engines.batches import BatchEngine
 from tierqueue.workers.engines.engine import Call
 from tierqueue.workers.engines.stations import Station
@@ -64,7 +64,7 @@ async def build(
     engine: BatchEngine,
     claims: Iterable[Claim],
     types: Mapping[str, Any],
-    limits: Batch,
+    limits: BatchTerms,
     tokens: int | None,
     contents: Contents,
 ) -> BatchLines:

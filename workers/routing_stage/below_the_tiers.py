@@ -16,7 +16,7 @@ from tierqueue.ledger.in_force.surrogates import Record, SwitchOff
 from tierqueue.ledger.lifecycle.deaths import answer
 from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import Ledger, Transaction
-from tierqueue.router.item import Below
+from tierqueue.router.item import BelowTier
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.routing.below import AuditTerms, agrees
 from tierqueue.tasks.routing.decide import Decisions
@@ -45,7 +45,7 @@ class BelowTheTiers:
         self._promises = {**self._rules.promises, **self._surrogates.promises}
         for task, one in self._surrogates.deferring.items():
             _log.error("surrogate_deferring", task=task, version=one.version, why=one.why)
-        self.answered: Counter[str] = Counter({who.value: 0 for who in Below})
+        self.answered: Counter[str] = Counter({who.value: 0 for who in BelowTier})
         """So many items since this process began, by who answered."""
 
     def followed_by(self, policy: Policy) -> "BelowTheTiers":
@@ -138,7 +138,7 @@ def _cry(version: str, promise: AuditTerms, record: Record) -> None:
         "compared": record.compared,
         "differed": record.differed,
     }
-    if promise.by is Below.RULE:
+    if promise.by is BelowTier.RULE:
         _log.error("rule_off", **said, agreement=1 - promise.alpha)
     else:
         _log.error("surrogate_off", **said, certified=promise.alpha)

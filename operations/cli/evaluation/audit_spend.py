@@ -14,10 +14,10 @@ from tierqueue.operations.cli.input.policies import policy_in_force
 from tierqueue.operations.cli.output.printing import (
     Column,
     dollars,
+    echo,
     emit,
     json_option,
     paragraph,
-    say,
     table,
 )
 from tierqueue.operations.cli.output.simulated import AMONG, marked
@@ -125,7 +125,7 @@ def _print(found: list[Overspending], since: str, simulated: Collection[str]) ->
             )
     paid = sum(one.cost for one in found)
     mark = AMONG if any(one.simulated for one in found) else ""
-    say(f"paid in the last {since}, accepted at the first tier: {format_usd(NanoUSD(paid))}{mark}")
+    echo(f"paid in the last {since}, accepted at the first tier: {format_usd(NanoUSD(paid))}{mark}")
 
 
 def _row(one: Overspending, simulated: Collection[str]) -> tuple[str, ...]:

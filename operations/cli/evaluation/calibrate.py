@@ -11,7 +11,7 @@ from tierqueue.operations.cli.input.operator import operator
 from tierqueue.operations.cli.input.options import task_named
 from tierqueue.operations.cli.input.policies import policy_in_force
 from tierqueue.operations.cli.output.printing import Column, emit, json_option, paragraph, table
-from tierqueue.operations.cli.output.printing import say as say_line
+from tierqueue.operations.cli.output.printing import echo as say_line
 from tierqueue.router.errors import InvalidItem
 
 if TYPE_CHECKING:

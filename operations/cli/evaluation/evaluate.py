@@ -25,7 +25,7 @@ from tierqueue.operations.cli.input.options import (
     task_named,
 )
 from tierqueue.operations.cli.input.policies import policy_in_force
-from tierqueue.operations.cli.output.printing import emit, json_option, say
+from tierqueue.operations.cli.output.printing import echo, emit, json_option
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.money import parse_usd
@@ -34,7 +34,7 @@ from tierqueue.tasks.plural import count
 if TYPE_CHECKING:
     from tierqueue.ledger.session import Ledger
     from tierqueue.router.policy.policy import Policy
-    from tierqueue.tasks.evaluation.labelled import LabelledSet
+    from tierqueue.tasks.evaluation.labelled_set import LabelledSet
     from tierqueue.tasks.evaluation.ways import Way
     from tierqueue.tasks.jobs.quote import Quote
 
@@ -104,7 +104,7 @@ def eval_(
     from tierqueue.operations.cli.evaluation.evaluation_plot import draw
     from tierqueue.operations.cli.output.plot_file import refuse_unusable
     from tierqueue.tasks.evaluation.baselines import beside
-    from tierqueue.tasks.evaluation.labelled import LADDER, LabelledSet
+    from tierqueue.tasks.evaluation.labelled_set import LADDER, LabelledSet
     from tierqueue.tasks.evaluation.labelling import label
     from tierqueue.tasks.files.source import Reading
 
@@ -144,7 +144,7 @@ def eval_(
             if as_json:
                 emit({"asked": False, "quotes": quotes_as_dict(told)})
             else:
-                say("nothing was sent: say --yes to do it")
+                echo("nothing was sent: say --yes to do it")
             return
         ways = _ask(ledger, asked, limit, retry_failed=retry_failed, anew=anew, as_json=as_json)
         said = 0
@@ -171,11 +171,11 @@ def eval_(
     else:
         print_ways(ways, found)
         if labelling:
-            say(f"{count(said, 'answer')} labelled")
+            echo(f"{count(said, 'answer')} labelled")
     if plot is not None:
         draw(plot, ways, found)
     if len(ways) < len(asked):
-        say("--max-cost is used up: the same command with more goes on", err=True)
+        echo("--max-cost is used up: the same command with more goes on", err=True)
         raise click.exceptions.Exit(1)
 
 
@@ -196,7 +196,7 @@ class EvaluationRun(NamedTuple):
 
 
 def _named(tier: Tier | None, version: str | None) -> str:
-    from tierqueue.tasks.evaluation.labelled import LADDER
+    from tierqueue.tasks.evaluation.labelled_set import LADDER
 
     way = LADDER if tier is None else tier.value
     return way if version is None else f"{way}, {version}"
@@ -281,7 +281,7 @@ def _ask(
             anew=anew,
         )
         if not as_json:
-            say(f"{name}: job {submitted.id}, {submitted.new:,} new, {submitted.reused:,} reused")
+            echo(f"{name}: job {submitted.id}, {submitted.new:,} new, {submitted.reused:,} reused")
         last = follow(ledger, submitted.id, console=Console(soft_wrap=True, stderr=True))
         if left is not None:
             left -= last.spent + last.booked

@@ -11,7 +11,7 @@ from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.names import item_named
 from tierqueue.operations.cli.input.operator import operator
 from tierqueue.operations.cli.input.options import read_text, task_types
-from tierqueue.operations.cli.output.printing import emit, json_option, say
+from tierqueue.operations.cli.output.printing import echo, emit, json_option
 
 
 @click.command(
@@ -42,7 +42,7 @@ def feedback(item_id: str, correct: bool | None, corrected: str | None, as_json:
         emit({"item": item_id, "correct": bool(correct), "corrected": output is not None})
     else:
         said = "right" if correct else "wrong"
-        say(f"item {item_id}: its answer was {said}" + (", and corrected" if corrected else ""))
+        echo(f"item {item_id}: its answer was {said}" + (", and corrected" if corrected else ""))
 
 
 def output_of(text: str) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from tierqueue.operations.cli.input.ledger_access import open_ledger
-from tierqueue.operations.cli.output.printing import emit, paragraph, say
+from tierqueue.operations.cli.output.printing import echo, emit, paragraph
 from tierqueue.router.errors import InvalidItem, Misconfigured
 from tierqueue.tasks.plural import count
 
@@ -112,7 +112,7 @@ def _refuse(why: str, takes: str, learned: TrainingRows | None, as_json: bool) -
         rows = 0 if learned is None else len(learned.rows)
         emit({"trained": False, "rows": rows, "why": why, "takes": takes})
     else:
-        say(f"no predictor: {why}. {takes}", err=True)
+        echo(f"no predictor: {why}. {takes}", err=True)
     raise click.exceptions.Exit(1)
 
 
@@ -157,7 +157,7 @@ def _print(
         f"On items that did not train it, it recovers {trial.apgr:.3f} of the gap over all shares"
         f" of {high}'s calls (APGR), between {trial.low:.3f} and {trial.high:.3f}; chance: 0.5",
     )
-    say(
+    echo(
         "To put it in service, add to the policy and apply that:",
         "",
         f'[tasks."{task}".predictor]',

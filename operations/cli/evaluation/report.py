@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from tierqueue.operations.cli.output.printing import Column, dollars, paragraph, say, table
+from tierqueue.operations.cli.output.printing import Column, dollars, echo, paragraph, table
 from tierqueue.operations.cli.output.simulated import marked
 from tierqueue.router.money import format_usd
 from tierqueue.tasks.durations import duration
@@ -35,13 +35,13 @@ def print_quotes(quotes: Mapping[str, Quote]) -> None:
     )
     for name, found in quotes.items():
         for reason, refusal in sorted(found.refused.items()):
-            say(
+            echo(
                 f"{name}: {count(refusal.rows, 'row')} {reason}, the first has index"
                 f" {refusal.first}:"
             )
             paragraph("  ", refusal.why)
     whole = format_usd(sum(found.bound for found in quotes.values()))
-    say(f"at most {whole} for one call each, less what was answered before")
+    echo(f"at most {whole} for one call each, less what was answered before")
 
 
 def quotes_as_dict(quotes: Mapping[str, Quote]) -> list[dict[str, Any]]:
@@ -78,10 +78,10 @@ def print_ways(ways: Sequence[Way], beside: Sequence[Baseline]) -> None:
     for way in ways:
         if way.failed:
             why = ", ".join(f"{rows:,} {reason}" for reason, rows in sorted(way.failed.items()))
-            say(f"{way.name}: {why}; why: tierqueue job errors {way.job}")
+            echo(f"{way.name}: {why}; why: tierqueue job errors {way.job}")
     simulated = [way.name for way in ways if way.simulated]
     if simulated:
-        say(f"simulated answers are among those of: {', '.join(simulated)}")
+        echo(f"simulated answers are among those of: {', '.join(simulated)}")
 
 
 def as_dict(ways: Sequence[Way], beside: Sequence[Baseline]) -> dict[str, Any]:

@@ -17,12 +17,12 @@ from tierqueue.operations.cli.input.policies import simulated_by_policy, simulat
 from tierqueue.operations.cli.output.escapes import json_line
 from tierqueue.operations.cli.output.printing import (
     Column,
+    echo,
     emit,
     json_option,
     moment,
     paragraph,
     record,
-    say,
     table,
 )
 from tierqueue.operations.cli.output.simulated import marked
@@ -125,13 +125,13 @@ def show(item_id: str, as_json: bool) -> None:
         ]
         emit({**_as_dict(found, made_up), "arguments": arguments, "answers": told})
         return
-    say(f"item {item_id}: {found.task}, {found.reason}, until {moment(found.due)}")
+    echo(f"item {item_id}: {found.task}, {found.reason}, until {moment(found.due)}")
     for name, value in (arguments or {}).items():
         paragraph(f"{name}: ", value if isinstance(value, str) else json_line(value))
     for one in refused:
         sure = "" if one.confidence is None else f", confidence {one.confidence:.2f}"
         who = marked(one.deployment, one.deployment in names)
-        say(f"attempt {one.fence}, {who}{sure}: {'; '.join(one.reasons)}")
+        echo(f"attempt {one.fence}, {who}{sure}: {'; '.join(one.reasons)}")
         kept = one.answer if isinstance(one.answer, str) else json_line(one.answer)
         paragraph("  ", "its answer was not kept" if one.answer is None else kept)
 
@@ -163,7 +163,7 @@ def assign(item_id: str, to: str | None, within: str | None, as_json: bool) -> N
         emit(record({"item": item_id, "assignee": to, "due": due}, times=("due",)))
     else:
         whose = "" if to is None else f"{to}'s, "
-        say(f"item {item_id}: {whose}to be decided by {moment(due)}")
+        echo(f"item {item_id}: {whose}to be decided by {moment(due)}")
 
 
 @review.command(epilog="Example: tierqueue review accept 01b30c2f-71d0-7aa1-8a10-2c5e4b9d6f11")
@@ -212,7 +212,7 @@ def _decided(item_id: str, word: str, as_json: bool, decide: Callable[[Review], 
     if as_json:
         emit({"item": item_id, "decision": word})
     else:
-        say(f"item {item_id}: {word}")
+        echo(f"item {item_id}: {word}")
 
 
 def _as_dict(waiting: WaitingReview, simulated: Collection[str]) -> dict[str, Any]:

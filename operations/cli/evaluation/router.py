@@ -18,7 +18,7 @@ from tierqueue.operations.cli.input.group import CommandGroup
 from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.names import one_of
 from tierqueue.operations.cli.input.options import task_named
-from tierqueue.operations.cli.output.printing import emit, json_option, say
+from tierqueue.operations.cli.output.printing import echo, emit, json_option
 from tierqueue.router.errors import InvalidItem, Misconfigured
 from tierqueue.router.item import TIERS, Tier
 
@@ -211,7 +211,7 @@ def _refuse(found: NoCertificate, as_json: bool) -> NoReturn:
     if as_json:
         emit({"certified": False, "why": found.why, "takes": found.takes})
     else:
-        say(f"cannot be certified: {found.why}. {found.takes}", err=True)
+        echo(f"cannot be certified: {found.why}. {found.takes}", err=True)
     raise click.exceptions.Exit(1)
 
 
@@ -241,7 +241,7 @@ def _print(
             }
         )
         return
-    say(
+    echo(
         f"{out}: from {len(learned.answers)} accepted answers"
         f" ({learned.others} to other calls were left out)",
         f"It answers {found.covered:.1%} of such texts and is certified to differ from the model on"

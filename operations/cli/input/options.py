@@ -236,13 +236,13 @@ def stated_sink(
     """Where a job's rows go back as they end, of one ``--key``; a variable that is not set here is
     said. Raises ``InvalidItem`` for half of what it takes.
     """
-    from tierqueue.operations.cli.output.printing import say
+    from tierqueue.operations.cli.output.printing import echo
 
     if into is None and (key is not None or prefix):
         raise InvalidItem("--key and --prefix are of --into: say it too, or leave them out")
     sink = into_table(into, table, () if key is None else (key,), prefix)
     if sink is not None and not sink.here:
-        say(f"note: {sink.not_here}", err=True)
+        echo(f"note: {sink.not_here}", err=True)
     return sink
 
 

@@ -8,7 +8,7 @@ import click
 
 from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.names import job_named
-from tierqueue.operations.cli.output.printing import Column, emit, json_option, say, table
+from tierqueue.operations.cli.output.printing import Column, echo, emit, json_option, table
 from tierqueue.operations.cli.output.simulated import marked
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.money import format_usd
@@ -148,11 +148,11 @@ def _print(
         return
     cost = f"at most {marked(format_usd(bound), progress.simulated)} for one call each"
     if yes:
-        say(f"replay: {done:,} of {count(len(ids), 'dead letter')}, {cost}")
+        echo(f"replay: {done:,} of {count(len(ids), 'dead letter')}, {cost}")
     else:
-        say(f"would replay {count(len(ids), 'dead letter')}, {cost}; say --yes to do it")
+        echo(f"would replay {count(len(ids), 'dead letter')}, {cost}; say --yes to do it")
     if headroom is not None and headroom < bound:
-        say(
+        echo(
             f"the job's ceiling has {format_usd(max(0, headroom))} left, which is less: raise it"
             f" with tierqueue ceilings raise job:{job_id} total LIMIT"
         )

@@ -26,12 +26,12 @@ from tierqueue.operations.cli.jobs.sample import continue_, print_report
 from tierqueue.operations.cli.jobs.watch import show, wait, watch
 from tierqueue.operations.cli.output.printing import (
     Column,
+    echo,
     emit,
     json_option,
     moment,
     on_terminal,
     record,
-    say,
     table,
 )
 from tierqueue.operations.cli.output.simulated import marked
@@ -132,7 +132,7 @@ def submit(
         pieces=pieces_of(split, on_failure, characters),
     )
     for note in submission.file.notes:
-        say(f"{file.name}: {note}", err=True)
+        echo(f"{file.name}: {note}", err=True)
     limit = None if max_cost is None else parse_usd(max_cost)
     if sample is None and sample_by is not None:
         raise InvalidItem("--sample-by is of --sample: say how many rows, or leave it out")
@@ -177,7 +177,7 @@ def submit(
                 said.append(f"{submitted.reused:,} reused")
             if submitted.malformed:
                 said.append(f"{submitted.malformed:,} malformed")
-            say(f"job {submitted.id}: {', '.join(said)}")
+            echo(f"job {submitted.id}: {', '.join(said)}")
         if watching:
             wait(submitted.id, as_json=as_json)
 
@@ -248,7 +248,7 @@ def list_(after: str | None, limit: int, as_json: bool) -> None:
         empty="no job was submitted",
     )
     if len(found) == limit:
-        say(f"there may be more: --after {found[-1][0].id}", err=not on_terminal())
+        echo(f"there may be more: --after {found[-1][0].id}", err=not on_terminal())
 
 
 def _state(row: "JobRecord", progress: "JobProgress") -> str:
@@ -291,4 +291,4 @@ def cancel(job_id: str, as_json: bool) -> None:
     if as_json:
         emit({"job": job_id, "cancelled": cancelled})
     else:
-        say(f"job {job_id}: {count(cancelled, 'row')} cancelled; running calls are being aborted")
+        echo(f"job {job_id}: {count(cancelled, 'row')} cancelled; running calls are being aborted")

@@ -11,7 +11,7 @@ import click
 from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.names import job_named, one_of
 from tierqueue.operations.cli.input.options import into_table
-from tierqueue.operations.cli.output.printing import emit, json_option, say
+from tierqueue.operations.cli.output.printing import echo, emit, json_option
 from tierqueue.operations.cli.output.result_files import (
     KINDS,
     NAMED,
@@ -122,7 +122,7 @@ def results(
         else:
             _give_back(found, _form(found, chosen, shape), output, rows, flush=follow)
     told = found.summary
-    say(_line(job, told), err=True)
+    echo(_line(job, told), err=True)
     if told.missing or told.changed:
         raise click.exceptions.Exit(1)
 
@@ -192,12 +192,12 @@ def _fill(sink: "IntoTable", found: "JobResults", rows: Iterator[dict[str, Any]]
                 batch, written = [], time.monotonic()
         into.put(batch)
     if into.left_out:
-        say(f"{sink.table} has no {', '.join(sorted(into.left_out))}: left out", err=True)
+        echo(f"{sink.table} has no {', '.join(sorted(into.left_out))}: left out", err=True)
 
 
 def _line(job: "JobRecord", told: "ResultsSummary") -> str:
     """The summary: what came of the rows, and for how much."""
-    from tierqueue.router.item import Below
+    from tierqueue.router.item import BelowTier
     from tierqueue.router.money import format_usd
 
     ends = [
@@ -215,7 +215,7 @@ def _line(job: "JobRecord", told: "ResultsSummary") -> str:
     if told.reused:
         parts.append(f"{told.reused:,} reused")
     parts += [
-        f"{rows:,} by {Below(who).in_words}, without a call"
+        f"{rows:,} by {BelowTier(who).in_words}, without a call"
         for who, rows in sorted(told.below.items())
     ]
     cost = format_usd(told.cost) + (AMONG if told.simulated else "")
@@ -260,4 +260,4 @@ def webhook(job_id: str, address: str | None, secret: str | None, as_json: bool)
     if hook.error is not None:
         again = "given up" if hook.look_at is None else "tried again"
         said += f"; failed {count(hook.tries, 'time')} in a row ({hook.error}), {again}"
-    say(f"job {job_id}: {said}")
+    echo(f"job {job_id}: {said}")

@@ -15,10 +15,10 @@ from tierqueue.operations.cli.output.outlay import money, outlay_dict, outlay_li
 from tierqueue.operations.cli.output.printing import (
     Column,
     dollars,
+    echo,
     emit,
     json_option,
     paragraph,
-    say,
     table,
 )
 from tierqueue.operations.cli.output.simulated import AMONG, marked
@@ -96,7 +96,7 @@ def continue_(job_id: str, watching: bool, as_json: bool) -> None:
     if as_json:
         emit({"job": submitted.id, "total": submitted.total, "new": submitted.new})
     else:
-        say(f"job {submitted.id}: {count(submitted.total, 'row')}, {submitted.new:,} new")
+        echo(f"job {submitted.id}: {count(submitted.total, 'row')}, {submitted.new:,} new")
     if watching:
         wait(submitted.id, as_json=as_json)
 
@@ -159,11 +159,11 @@ def _print(job_id: str, total: int, found: SampleReport, policy: Policy) -> None
     for line in outlay_lines(found.outlay, policy):
         paragraph("", line)
     if found.seconds is None:
-        say(f"time: unknown, {found.untimed or 'no call of the sample was timed'}")
+        echo(f"time: unknown, {found.untimed or 'no call of the sample was timed'}")
     else:
         least, most = duration(found.seconds.low), duration(found.seconds.high)
-        say(f"time: about {duration(found.seconds.value)}, between {least} and {most}")
-    say(
+        echo(f"time: about {duration(found.seconds.value)}, between {least} and {most}")
+    echo(
         f"each beside its row: tierqueue job results {job_id}",
         f"go on: tierqueue job continue {job_id}",
         f"or not: tierqueue job cancel {job_id}",

@@ -4,7 +4,7 @@ import click
 
 from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.names import job_named
-from tierqueue.operations.cli.output.printing import emit, json_option, paragraph, say
+from tierqueue.operations.cli.output.printing import echo, emit, json_option, paragraph
 from tierqueue.tasks.plural import count
 
 
@@ -60,23 +60,23 @@ def wait(job_id: str, *, as_json: bool) -> None:
         last = follow(ledger, job_id, console=console, as_json=as_json)
         back = follow_sink(ledger, job_id, last, console=console, as_json=as_json)
         for told in sink_line(ledger, job_id, last):
-            say(told, err=True)
+            echo(told, err=True)
     if last.stopped:
-        say(
+        echo(
             f"job {job_id} is incomplete: {last.submitted} of {last.total} rows were submitted, and"
             " nobody adds the others. The same `tierqueue job submit` again goes on where it"
             f" stopped; to give it up: tierqueue job cancel {job_id}",
             err=True,
         )
     if beyond := last.dead.get("cost_ceiling"):
-        say(
+        echo(
             f"{count(beyond, 'row')} died of a ceiling; what is answered stands. Where it is the"
             " job's own, they go on with:"
             f" tierqueue ceilings raise job:{job_id} total LIMIT --replay",
             err=True,
         )
     if not back:
-        say(
+        echo(
             f"rows of job {job_id} do not get back, which is tried again for two days:"
             f" tierqueue job show {job_id} says how that stands",
             err=True,

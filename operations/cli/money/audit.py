@@ -6,7 +6,7 @@ import click
 
 from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.policies import simulated_known
-from tierqueue.operations.cli.output.printing import emit, json_option, record, say, table
+from tierqueue.operations.cli.output.printing import echo, emit, json_option, record, table
 from tierqueue.operations.cli.output.simulated import say_among
 from tierqueue.router.money import format_usd
 
@@ -32,7 +32,7 @@ def audit(as_json: bool) -> None:
             }
         )
     elif not wrong:
-        say("the books balance")
+        echo("the books balance")
     else:
         rows = [
             (

@@ -12,7 +12,7 @@ from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.names import one_of
 from tierqueue.operations.cli.input.operator import by_option, operator
 from tierqueue.operations.cli.input.policies import simulated_known
-from tierqueue.operations.cli.money.ceiling_named import (
+from tierqueue.operations.cli.money.ceiling_name import (
     WINDOWS,
     amount_of,
     refuse_unknown_name,
@@ -22,11 +22,11 @@ from tierqueue.operations.cli.money.ceiling_named import (
 )
 from tierqueue.operations.cli.output.printing import (
     Column,
+    echo,
     emit,
     json_option,
     moment,
     record,
-    say,
     table,
 )
 from tierqueue.operations.cli.output.simulated import say_among
@@ -267,6 +267,6 @@ def _report(
         )
         return
     was = "" if former is None else f", was {format_usd(former.limit)}"
-    say(f"{label(rule)}: {format_usd(rule.limit)}{was}")
+    echo(f"{label(rule)}: {format_usd(rule.limit)}{was}")
     if replayed is not None:
-        say(f"replayed {count(replayed, 'dead letter')}")
+        echo(f"replayed {count(replayed, 'dead letter')}")

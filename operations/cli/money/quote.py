@@ -25,11 +25,11 @@ from tierqueue.operations.cli.output.outlay import money, outlay_dict, outlay_li
 from tierqueue.operations.cli.output.printing import (
     Column,
     dollars,
+    echo,
     emit,
     json_option,
     paragraph,
     record,
-    say,
     table,
 )
 from tierqueue.operations.cli.output.simulated import AMONG, marked
@@ -114,7 +114,7 @@ def quote(
         pieces=pieces_of(split, on_failure, characters),
     )
     for note in submission.file.notes:
-        say(f"{file.name}: {note}", err=True)
+        echo(f"{file.name}: {note}", err=True)
     with open_ledger() as ledger:
         with ledger.read() as connection:
             past = spending.past(connection, name, SpendingQuery(simulated=policy.simulated))
@@ -244,16 +244,16 @@ def _print(found: Quote, policy: Policy) -> None:
         ],
         empty="no row would go anywhere",
     )
-    for reason, refusal in sorted(found.refused.items()):
-        say(f"refused: {count(refusal.rows, 'row')} {reason}, the first has index {refusal.first}:")
-        paragraph("  ", refusal.why)
+    for reason, dead in sorted(found.refused.items()):
+        echo(f"refused: {count(dead.rows, 'row')} {reason}, the first has index {dead.first}:")
+        paragraph("  ", dead.why)
     rows = count(found.rows, "row")
     if found.in_pieces:
         rows = f"{rows}, {found.in_pieces:,} of them in pieces, {count(found.calls, 'call')}"
     if found.answered:
         rows = f"{rows}, {found.answered:,} of them answered without a call"
     mark = AMONG if any(part.simulated for part in found.parts.values()) else ""
-    say(f"{rows}: at most {format_usd(found.bound)} for one call each{mark}")
+    echo(f"{rows}: at most {format_usd(found.bound)} for one call each{mark}")
     if found.expected is not None:
         paragraph(
             "",
@@ -264,11 +264,11 @@ def _print(found: Quote, policy: Policy) -> None:
             paragraph("", line)
     else:
         unknown = [part.deployment for part in found.parts.values() if part.expected is None]
-        say(f"expected: unknown, no item of this task type has ended on {', '.join(unknown)}")
+        echo(f"expected: unknown, no item of this task type has ended on {', '.join(unknown)}")
     if found.seconds is None:
-        say(f"time: unknown, {found.untimed}")
+        echo(f"time: unknown, {found.untimed}")
     else:
-        say(f"time: about {duration(found.seconds)} once it begins")
+        echo(f"time: about {duration(found.seconds)} once it begins")
 
 
 def _range(expected: Estimate) -> str:

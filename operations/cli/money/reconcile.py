@@ -11,7 +11,7 @@ import click
 from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.operator import by_option, operator
 from tierqueue.operations.cli.input.policies import policy_in_force
-from tierqueue.operations.cli.output.printing import Column, emit, json_option, say, table
+from tierqueue.operations.cli.output.printing import Column, echo, emit, json_option, table
 from tierqueue.operations.cli.output.simulated import say_among
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.money import format_usd
@@ -150,14 +150,14 @@ def _print(
     )
     for resolution in resolved:
         item, fence = resolution.charge.call
-        say(
+        echo(
             f"{item} fence {fence}: booked {format_usd(resolution.charge.cost)},"
             f" billed {format_usd(resolution.cost)}"
         )
     for left in unresolved:
         item, fence = left.charge.call
-        say(f"{item} fence {fence}: {format_usd(left.charge.cost)} stays unknown: {left.why}")
+        echo(f"{item} fence {fence}: {format_usd(left.charge.cost)} stays unknown: {left.why}")
     if applied:
-        say(f"corrected {count(len(resolved), 'charge')}: the books moved by {format_usd(moved)}")
+        echo(f"corrected {count(len(resolved), 'charge')}: the books moved by {format_usd(moved)}")
     elif resolved:
-        say(f"would correct {count(len(resolved), 'charge')}; say --apply to do it")
+        echo(f"would correct {count(len(resolved), 'charge')}; say --apply to do it")

@@ -14,17 +14,17 @@ from tierqueue.operations.cli.input.names import ago, job_named, one_of
 from tierqueue.operations.cli.input.policies import policy_in_force
 from tierqueue.operations.cli.output.printing import (
     Column,
+    echo,
     emit,
     json_option,
     on_terminal,
     paragraph,
     record,
-    say,
     table,
 )
 from tierqueue.operations.cli.output.simulated import marked
 from tierqueue.router.errors import InvalidPolicy
-from tierqueue.router.item import Below
+from tierqueue.router.item import BelowTier
 from tierqueue.router.money import NanoUSD, format_usd
 from tierqueue.router.policy.duration import SECOND_US, utc
 
@@ -103,7 +103,7 @@ def spend(by: str, job: str | None, since: str | None, plot: Path | None, as_jso
         _print_engines(engines, policy.simulated)
         _print_caches(caches)
         if plot is not None:
-            say(f"drawn to {plot}")
+            echo(f"drawn to {plot}")
 
 
 def _policy() -> Policy:
@@ -113,7 +113,7 @@ def _policy() -> Policy:
     try:
         return policy_in_force()
     except InvalidPolicy as error:
-        say(f"no comparison with frontier: {error.message}", err=True)
+        echo(f"no comparison with frontier: {error.message}", err=True)
         return Policy(digest="")
 
 
@@ -209,17 +209,17 @@ def _print(
     states = ", ".join(f"{count} {state}" for state, count in sorted(report.states.items()))
     made_up = sum(group.cost for group in groups if group.simulated)
     mark = f", of it {format_usd(made_up)} simulated" if made_up else ""
-    say(f"items: {states or 'none'}; cost {format_usd(report.cost)}{mark}")
+    echo(f"items: {states or 'none'}; cost {format_usd(report.cost)}{mark}")
     if report.dead:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(report.dead.items()))
-        say(f"dead letters: {reasons}")
+        echo(f"dead letters: {reasons}")
     if report.below:
         by_whom = ", ".join(
-            f"{count:,} by {Below(who).in_words}" for who, count in sorted(report.below.items())
+            f"{count:,} by {BelowTier(who).in_words}" for who, count in sorted(report.below.items())
         )
-        say(f"answered without a call: {by_whom}")
+        echo(f"answered without a call: {by_whom}")
     if frontier is None:
-        say("all on frontier: unknown, no frontier deployment has token prices")
+        echo("all on frontier: unknown, no frontier deployment has token prices")
     else:
         whose = marked(frontier.deployment, frontier.simulated)
         spent = sum(group.cost for group in groups)
@@ -240,12 +240,12 @@ def _print_engines(engines: Sequence[IdleCost], simulated: Collection[str]) -> N
             f" {format_usd(engine.idle_cost)}; {engine.tokens_per_hour:,} tokens an hour",
         )
         for other in engine.break_even:
-            say(
+            echo(
                 f"  pays off against {marked(other.against, other.simulated)} from"
                 f" {other.tokens_per_hour:,} tokens an hour"
             )
         if not engine.break_even:
-            say("  break-even unknown: no accepted call has shown which tokens are used")
+            echo("  break-even unknown: no accepted call has shown which tokens are used")
 
 
 def _print_caches(caches: Sequence[CacheUse]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tierqueue.operations.cli.output.printing import moment
 from tierqueue.operations.cli.output.simulated import marked
 from tierqueue.operations.cli.output.timeline import OUTCOMES, headline, is_simulated
-from tierqueue.router.item import Below
+from tierqueue.router.item import BelowTier
 from tierqueue.router.money import format_usd
 from tierqueue.tasks.durations import duration
 from tierqueue.tasks.plural import count
@@ -113,8 +113,8 @@ def _said_by(own: Mapping[str, object], name: str) -> str:
 
 
 def _chosen(item: WholeItem, simulated: Collection[str]) -> Iterator[str]:
-    if item.tier in set(Below):
-        yield f"nowhere: {Below(item.tier).in_words} answered, and no model was called"
+    if item.tier in set(BelowTier):
+        yield f"nowhere: {BelowTier(item.tier).in_words} answered, and no model was called"
         yield from (str(reason) for reason in (item.receipt or {}).get("why", ()))
         return
     if item.is_document:

@@ -68,7 +68,7 @@ def emit(value: Any) -> None:
     click.echo(json_line(value))
 
 
-def say(*lines: str, err: bool = False) -> None:
+def echo(*lines: str, err: bool = False) -> None:
     """Each line as it stands, on stdout or stderr; of a very long one on stderr both its ends."""
     for line in lines:
         shown = visible(line)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from tierqueue.operations.cli.output.printing import on_terminal, paragraph, say
+from tierqueue.operations.cli.output.printing import echo, on_terminal, paragraph
 
 MARK = " (simulated)"
 """Behind a deployment, an amount or an answer that is made up."""
@@ -29,4 +29,4 @@ def say_among(deployments: Collection[str]) -> None:
         if on_terminal():
             paragraph("", said)
         else:
-            say(said, err=True)
+            echo(said, err=True)

@@ -10,7 +10,7 @@ from tierqueue.operations.cli.output import document_parts
 from tierqueue.operations.cli.output.action_words import in_words
 from tierqueue.operations.cli.output.printing import moment
 from tierqueue.operations.cli.output.simulated import MARK, marked
-from tierqueue.router.item import Below
+from tierqueue.router.item import BelowTier
 from tierqueue.router.lifecycle import ENDS, State
 from tierqueue.router.money import format_usd
 from tierqueue.router.policy.duration import SECOND_US
@@ -211,7 +211,7 @@ def _route(item: WholeItem) -> tuple[str, ...]:
 def _ended(item: WholeItem) -> Event:
     spent = f"{format_usd(item.spent)} in all"
     fell = item.degraded
-    below = item.tier in set(Below)
+    below = item.tier in set(BelowTier)
     lines = [spent if item.state == State.SUCCEEDED else f"{item.reason or 'ended'}; {spent}"]
     if below:
         lines += [str(reason) for reason in (item.receipt or {}).get("why", ())]

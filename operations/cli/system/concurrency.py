@@ -11,7 +11,13 @@ from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.names import one_of
 from tierqueue.operations.cli.input.operator import by_option, operator, reason_option
 from tierqueue.operations.cli.input.policies import policy_in_force
-from tierqueue.operations.cli.output.printing import emit, json_option, paragraph, say, table
+from tierqueue.operations.cli.output.printing import (
+    echo,
+    emit,
+    json_option,
+    paragraph,
+    table,
+)
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import TIERS, Tier
 
@@ -112,7 +118,7 @@ def _report(ledger: Ledger, policy: Policy, tier: str, said: str, as_json: bool)
     if as_json:
         emit(_for_scripts(here))
         return
-    say(said)
+    echo(said)
     if (why := in_the_way(here)) is not None:
         paragraph("", why)
 

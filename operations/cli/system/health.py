@@ -10,7 +10,7 @@ import click
 from tierqueue.operations.cli.input.ledger_access import command_app, open_ledger
 from tierqueue.operations.cli.input.names import one_of
 from tierqueue.operations.cli.input.operator import operator
-from tierqueue.operations.cli.output.printing import emit, json_option, paragraph, say
+from tierqueue.operations.cli.output.printing import echo, emit, json_option, paragraph
 from tierqueue.tasks.broker.names import CALLS
 from tierqueue.tasks.plural import count
 
@@ -71,7 +71,7 @@ def doctor(acknowledge: bool, as_json: bool) -> None:
     if as_json:
         emit([asdict(finding) for finding in found])
     elif not found:
-        say("nothing is wrong, and nothing is held back")
+        echo("nothing is wrong, and nothing is held back")
     else:
         for finding in found:
             _print(finding)
@@ -82,7 +82,7 @@ def doctor(acknowledge: bool, as_json: bool) -> None:
             endings.acknowledge(connection, operator(), {"dead_letters": seen})
         what = count(seen, "dead letter", "is", "are")
         told = f"acknowledged: {what} told no more, and {'stays' if seen == 1 else 'stay'} there"
-        say(told, err=as_json)
+        echo(told, err=as_json)
     elif wrong:
         raise click.exceptions.Exit(1)
 

@@ -13,10 +13,10 @@ from tierqueue.operations.cli.input.operator import by_option, operator, reason_
 from tierqueue.operations.cli.input.policies import policy_in_force
 from tierqueue.operations.cli.output.printing import (
     Column,
+    echo,
     emit,
     json_option,
     paragraph,
-    say,
     table,
 )
 from tierqueue.router.errors import InvalidItem
@@ -112,13 +112,13 @@ def set_(
         stated_limits.set_limits(connection, scope, {limit: most}, by or operator(), reason)
         found = _of(connection, policy, scope, (limit,)) if as_json else []
     if hint is not None:
-        say(hint, err=True)
+        echo(hint, err=True)
     if as_json:
         emit(found[0])
         return
     stated = getattr(policy.limits_of(scope), limit)
     before = "states none" if stated is None else f"states {stated:,}"
-    say(f"{scope}: {limit} is {most:,}; the policy {before}")
+    echo(f"{scope}: {limit} is {most:,}; the policy {before}")
 
 
 @limits.command(epilog="Example: tierqueue limits unset best requests_per_minute")
@@ -144,7 +144,7 @@ def unset(scope: str, limit: str | None, reason: str | None, by: str | None, as_
     if as_json:
         emit(now_so)
         return
-    say(f"{scope}: the policy's {', '.join(found)} again")
+    echo(f"{scope}: the policy's {', '.join(found)} again")
 
 
 def _of(

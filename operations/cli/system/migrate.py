@@ -3,7 +3,7 @@
 import click
 
 from tierqueue.operations.cli.input.ledger_access import settings
-from tierqueue.operations.cli.output.printing import emit, json_option, say
+from tierqueue.operations.cli.output.printing import echo, emit, json_option
 
 
 @click.command(epilog="Example: TIERQUEUE_LEDGER_URL=sqlite:///ledger.db tierqueue migrate")
@@ -20,4 +20,4 @@ def migrate(as_json: bool) -> None:
     if as_json:
         emit({"revision": revision})
     else:
-        say(f"the ledger is at revision {revision}")
+        echo(f"the ledger is at revision {revision}")

@@ -14,14 +14,14 @@ from tierqueue.operations.cli.input.options import task_types
 from tierqueue.operations.cli.input.policies import read_policy, simulated_known
 from tierqueue.operations.cli.output.printing import (
     Column,
+    echo,
     emit,
     json_option,
     paragraph,
-    say,
     table,
 )
 from tierqueue.operations.cli.output.simulated import marked
-from tierqueue.operations.cli.system.policy_tried import (
+from tierqueue.operations.cli.system.policy_trial import (
     MOST,
     print_replayed,
     replayed_dict,
@@ -133,14 +133,14 @@ def check(file: str | None, as_json: bool) -> None:
         if as_json:
             emit({"valid": False, "error": error.message, **error.fields})
         else:
-            say(f"error: {error.message}", err=True)
+            echo(f"error: {error.message}", err=True)
         raise click.exceptions.Exit(1) from None
     deployments = found.deployments.values()
     if as_json:
         told = {"policy": path, "digest": found.digest, "deployments": len(deployments)}
         emit({"valid": True, **told, "notes": notes_of(found)})
         return
-    say(f"{path} holds; its digest is {found.digest}")
+    echo(f"{path} holds; its digest is {found.digest}")
     print_notes(notes_of(found))
     table(
         [

@@ -15,11 +15,11 @@ from tierqueue.operations.cli.input.policies import policy_path, simulated_known
 from tierqueue.operations.cli.output.escapes import visible
 from tierqueue.operations.cli.output.printing import (
     Column,
+    echo,
     emit,
     json_option,
     moment,
     paragraph,
-    say,
     table,
 )
 from tierqueue.operations.cli.system.policy import (
@@ -29,7 +29,7 @@ from tierqueue.operations.cli.system.policy import (
     print_notes,
     relative_files,
 )
-from tierqueue.operations.cli.system.policy_tried import print_replayed, replayed_dict, through
+from tierqueue.operations.cli.system.policy_trial import print_replayed, replayed_dict, through
 from tierqueue.router.errors import InvalidPolicy
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def history(version: int | None, limit: int, as_json: bool) -> None:
         if as_json:
             emit({**_record(one), "text": one.text})
         else:
-            say(*(visible(line) for line in one.text.splitlines()))
+            echo(*(visible(line) for line in one.text.splitlines()))
         return
     if as_json:
         emit({"in_force": in_force, "versions": [_record(applied) for applied in found]})
@@ -227,18 +227,18 @@ def _put(
         )
         return
     if changes is None:
-        say(
+        echo(
             "what it changes cannot be shown, nor be rolled back: the text of the policy in force"
             " is not here"
         )
     else:
-        say(*(visible(line) for line in changes[2:] or ["it says what the policy in force says"]))
+        echo(*(visible(line) for line in changes[2:] or ["it says what the policy in force says"]))
     print_replayed(outcome, 0, names)
     print_notes(notes)
     if applied is None:
-        say(f"{name} was not put in force: this was a dry run")
+        echo(f"{name} was not put in force: this was a dry run")
     else:
-        say(f"version {applied.id} is in force; its digest is {applied.digest}")
+        echo(f"version {applied.id} is in force; its digest is {applied.digest}")
 
 
 def _relative(found: Policy, name: str) -> Iterator[str]:

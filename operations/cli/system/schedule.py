@@ -14,11 +14,11 @@ from tierqueue.operations.cli.input.options import (
 )
 from tierqueue.operations.cli.output.printing import (
     Column,
+    echo,
     emit,
     json_option,
     moment,
     record,
-    say,
     table,
 )
 from tierqueue.operations.cli.system.schedule_add import add, for_scripts
@@ -83,7 +83,7 @@ def show(name: str, limit: int, as_json: bool) -> None:
         emit({**for_scripts(made), "runs": [_run(run) for run in ran]})
         return
     rests = "paused" if made.paused_at is not None else f"next at {moment(made.next_due)}"
-    say(
+    echo(
         f"schedule {name}: {made.task}, {_when(made)}; {rests}",
         f"added {moment(made.added_at)} by {made.added_by}; a missed time is"
         f" {'made up for once' if made.missed == 'once' else 'left out'}",
@@ -111,7 +111,7 @@ def pause(name: str, as_json: bool) -> None:
     if as_json:
         emit({"schedule": name, "paused": True, "new": new})
     else:
-        say(f"schedule {name} is paused" if new else f"schedule {name} was paused already")
+        echo(f"schedule {name} is paused" if new else f"schedule {name} was paused already")
 
 
 @schedule.command(epilog="Example: tierqueue schedule resume night")
@@ -131,7 +131,7 @@ def resume(name: str, as_json: bool) -> None:
         emit(record(told, times=("next_due",)))
         return
     said = f"goes on, next at {moment(next_due)}" if found else "was not paused"
-    say(f"schedule {name} {said}")
+    echo(f"schedule {name} {said}")
 
 
 @schedule.command(epilog="Example: tierqueue schedule remove night")
@@ -147,7 +147,7 @@ def remove(name: str, as_json: bool) -> None:
     if as_json:
         emit({"schedule": name, "removed": True})
     else:
-        say(f"schedule {name} is removed")
+        echo(f"schedule {name} is removed")
 
 
 @schedule.command(epilog="Example: tierqueue schedule run night")
@@ -173,7 +173,7 @@ def run(name: str, as_json: bool) -> None:
         emit({"schedule": name, "item": item})
     else:
         what = "a routing stage submits its job" if item is None else f"item {item}"
-        say(f"schedule {name}: {what}")
+        echo(f"schedule {name}: {what}")
 
 
 def _named(connection: Transaction, name: str) -> Schedule:

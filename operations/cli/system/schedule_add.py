@@ -21,7 +21,7 @@ from tierqueue.operations.cli.input.options import (
     stated_sink,
     task_named,
 )
-from tierqueue.operations.cli.output.printing import emit, json_option, moment, record, say
+from tierqueue.operations.cli.output.printing import echo, emit, json_option, moment, record
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import shown
 from tierqueue.router.policy.duration import SECOND_US
@@ -149,9 +149,9 @@ def add(
     if as_json:
         emit(for_scripts(made))
     else:
-        say(f"schedule {name}: next at {moment(made.next_due)}")
+        echo(f"schedule {name}: next at {moment(made.next_due)}")
     if hint is not None:
-        say(hint, err=True)
+        echo(hint, err=True)
 
 
 def for_scripts(made: Schedule) -> dict[str, Any]:

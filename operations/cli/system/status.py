@@ -9,7 +9,7 @@ import click
 from tierqueue.operations.cli.input.ledger_access import ledger_complaint, open_ledger
 from tierqueue.operations.cli.input.policies import policy_in_force
 from tierqueue.operations.cli.output.escapes import visible
-from tierqueue.operations.cli.output.printing import emit, json_option, on_terminal, say
+from tierqueue.operations.cli.output.printing import echo, emit, json_option, on_terminal
 
 
 @click.command(epilog="Example: tierqueue status")
@@ -32,7 +32,7 @@ def status(as_json: bool) -> None:
     if as_json:
         emit(as_json_value(stands))
     else:
-        say(*screen(stands))
+        echo(*screen(stands))
     if stands.refusal is not None:
         raise click.exceptions.Exit(1)
 
@@ -54,7 +54,7 @@ def top(interval: float) -> None:
     from tierqueue.operations.status import status as status_of
 
     if not (on_terminal() and sys.stdin.isatty()):
-        say("no terminal to refresh: shown once, as by tierqueue status", err=True)
+        echo("no terminal to refresh: shown once, as by tierqueue status", err=True)
         stands_once()
         return
     policy = policy_in_force()
@@ -82,4 +82,4 @@ def stands_once() -> None:
 
     policy = policy_in_force()
     with open_ledger() as ledger:
-        say(*screen(status_of(ledger, policy)))
+        echo(*screen(status_of(ledger, policy)))

@@ -13,11 +13,11 @@ from tierqueue.operations.cli.input.names import SHOWN, only
 from tierqueue.operations.cli.input.policies import simulated_known
 from tierqueue.operations.cli.output.printing import (
     Column,
+    echo,
     emit,
     json_option,
     moment,
     record,
-    say,
     table,
 )
 from tierqueue.operations.cli.output.simulated import marked
@@ -98,7 +98,7 @@ def show(batch_id: str, limit: int, as_json: bool) -> None:
         emit({**_for_scripts(row, names), "cost_nanousd": cost, "items": told})
         return
     who = marked(row.deployment, row.deployment in names)
-    say(
+    echo(
         f"batch {row.id} for {who}: {_state(row)}, {row.size:,} items",
         f"formed {moment(row.formed_at)}, first deadline {moment(row.deadline)}",
         f"at the provider: {row.remote or 'not yet'} ({row.remote_state or '-'})",

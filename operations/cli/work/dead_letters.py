@@ -15,12 +15,12 @@ from tierqueue.operations.cli.input.operator import operator
 from tierqueue.operations.cli.input.policies import simulated_by_policy
 from tierqueue.operations.cli.output.printing import (
     Column,
+    echo,
     emit,
     identified,
     json_option,
     moment,
     record,
-    say,
     table,
 )
 from tierqueue.operations.cli.output.simulated import marked
@@ -99,7 +99,7 @@ def list_(limit: int, as_json: bool, **chosen: str | None) -> None:
         empty="no dead letter is meant",
     )
     if len(rows) == limit:
-        say(f"the newest {limit}; there may be more: --limit")
+        echo(f"the newest {limit}; there may be more: --limit")
 
 
 @dead_letters.command(
@@ -174,7 +174,7 @@ def export(file: str, payload: bool, as_json: bool, **chosen: str | None) -> Non
     if as_json:
         emit({"file": file, "dead_letters": written})
     else:
-        say(f"{count(written, 'dead letter')} in {file}")
+        echo(f"{count(written, 'dead letter')} in {file}")
 
 
 def _exported(ledger: Ledger, letter: DeadLetter, *, payload: bool) -> dict[str, Any]:

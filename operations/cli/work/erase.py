@@ -9,7 +9,7 @@ import click
 from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.names import item_named
 from tierqueue.operations.cli.input.operator import operator
-from tierqueue.operations.cli.output.printing import emit, json_option, say
+from tierqueue.operations.cli.output.printing import echo, emit, json_option
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks.plural import count
 
@@ -69,11 +69,11 @@ def erase(
         told = {"matching": len(ids), "erased": done.items, "running": left, "dry_run": not yes}
         emit({**told, "may_be_left_in": kept})
     elif yes:
-        say(f"erased {count(done.items, 'item')}" + (f"; {len(left)} still run" if left else ""))
+        echo(f"erased {count(done.items, 'item')}" + (f"; {len(left)} still run" if left else ""))
         for place in kept:
-            say(f"may be left in {place}")
+            echo(f"may be left in {place}")
     else:
-        say(f"would erase {count(len(ids), 'item')}; say --yes to do it")
+        echo(f"would erase {count(len(ids), 'item')}; say --yes to do it")
     if left:
         raise click.exceptions.Exit(1)
 

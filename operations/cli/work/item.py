@@ -22,6 +22,7 @@ from tierqueue.operations.cli.output.decision import FORMER_RULES
 from tierqueue.operations.cli.output.printing import (
     Column,
     clock,
+    echo,
     emit,
     identified,
     json_option,
@@ -29,12 +30,11 @@ from tierqueue.operations.cli.output.printing import (
     on_terminal,
     paragraph,
     record,
-    say,
     table,
     width,
 )
 from tierqueue.operations.cli.output.simulated import MARK, marked
-from tierqueue.router.item import TIERS, Below
+from tierqueue.router.item import TIERS, BelowTier
 from tierqueue.router.lifecycle import State
 from tierqueue.router.money import format_usd
 from tierqueue.tasks.durations import age
@@ -70,7 +70,7 @@ def item() -> None:
 @click.option("--task", help="Such as tierqueue.classify.")
 @click.option(
     "--tier",
-    type=one_of([name.value for name in (*TIERS, *Below)]),
+    type=one_of([name.value for name in (*TIERS, *BelowTier)]),
     help="Of this tier, or answered by this without a call.",
 )
 @click.option("--deployment", help="To which it is or was last routed.")
@@ -157,7 +157,7 @@ def list_(
         empty="no item is meant",
     )
     if len(rows) == limit:
-        say(f"there may be more: --after {rows[-1].id}", err=not on_terminal())
+        echo(f"there may be more: --after {rows[-1].id}", err=not on_terminal())
 
 
 @item.command(epilog="Example: tierqueue item show 01a1fb7f-603c")
@@ -228,7 +228,7 @@ def show_item(text: str, *, payload: bool, as_json: bool) -> None:
         document_parts.print_parts(row, parts, made_up)
     for name in _HIDDEN if payload else ():
         mark = MARK if name == "output" and item_id in made_up else ""
-        say(f"{name}{mark}: {getattr(row, name)}")
+        echo(f"{name}{mark}: {getattr(row, name)}")
 
 
 def _rename_rules(row: dict[str, Any]) -> None:
@@ -250,13 +250,13 @@ def _print(events: Sequence[history.Event]) -> None:
         date, time = ("", "") if event.at is None else clock(event.at)
         if date and date != day:
             day = date
-            say(date)
+            echo(date)
         if not on_terminal():
-            say(f"{time or 'now':12}  {event.word:9}  {'; '.join(event.lines)}".rstrip())
+            echo(f"{time or 'now':12}  {event.word:9}  {'; '.join(event.lines)}".rstrip())
             continue
         lead = f"{time or 'now':12}  {event.word:9}  "
         if width() < _ROOMY:
-            say(lead.rstrip())
+            echo(lead.rstrip())
             lead = "  "
         for line in event.lines or ("",):
             paragraph(lead, line)

@@ -9,7 +9,7 @@ import click
 
 from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.names import between, item_named, job_named, one_of
-from tierqueue.operations.cli.output.printing import emit, on_terminal, say
+from tierqueue.operations.cli.output.printing import echo, emit, on_terminal
 from tierqueue.router.errors import BY_REASON, InvalidItem
 from tierqueue.router.item import TIERS
 from tierqueue.router.lifecycle import State
@@ -106,17 +106,17 @@ def act_on(
         emit({"action": what, "matching": len(ids), "done": done, "dry_run": not yes, **why})
         return
     if yes:
-        say(f"{what}: {done:,} of {count(len(ids), 'dead letter')}")
+        echo(f"{what}: {done:,} of {count(len(ids), 'dead letter')}")
         if done < len(ids):
-            say(f"{len(ids) - done:,} had been replayed, discarded or erased meanwhile")
+            echo(f"{len(ids) - done:,} had been replayed, discarded or erased meanwhile")
     else:
-        say(f"would {what} {count(len(ids), 'dead letter')}; say --yes to do it")
+        echo(f"would {what} {count(len(ids), 'dead letter')}; say --yes to do it")
     if other := len(stay) - erased - of_erased:
-        say(f"{other} more that are invalid or undecodable have no way back: {_SUBMIT_AGAIN}")
+        echo(f"{other} more that are invalid or undecodable have no way back: {_SUBMIT_AGAIN}")
     if erased:
-        say(f"{erased} more that were erased have no way back: {_ERASED}")
+        echo(f"{erased} more that were erased have no way back: {_ERASED}")
     if of_erased:
-        say(f"{of_erased} more have no way back: {_PIECE_ERASED}")
+        echo(f"{of_erased} more have no way back: {_PIECE_ERASED}")
 
 
 def _in_batches(
@@ -130,7 +130,7 @@ def _in_batches(
     for start in range(0, len(ids), _BATCH):
         done += once(ledger, ids[start : start + _BATCH], chosen_by)
         if len(ids) > _BATCH and on_terminal():
-            say(f"{done:,} of {len(ids):,}", err=True)
+            echo(f"{done:,} of {len(ids):,}", err=True)
     return done
 
 

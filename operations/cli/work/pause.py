@@ -13,11 +13,11 @@ from tierqueue.operations.cli.input.operator import by_option, operator, reason_
 from tierqueue.operations.cli.input.options import task_named
 from tierqueue.operations.cli.output.printing import (
     Column,
+    echo,
     emit,
     json_option,
     moment,
     record,
-    say,
     table,
 )
 from tierqueue.router.policy.policy_errors import nearest
@@ -54,9 +54,9 @@ def _pausing(kind: str) -> click.Command:
         if as_json:
             emit({"kind": kind, "name": meant, "paused": True, "new": new})
         else:
-            say(f"{kind} {meant} is paused" if new else f"{kind} {meant} was paused already")
+            echo(f"{kind} {meant} is paused" if new else f"{kind} {meant} was paused already")
         if hint is not None:
-            say(hint, err=True)
+            echo(hint, err=True)
 
     return one
 
@@ -113,6 +113,6 @@ def resume(kind: str, name: str, reason: str | None, by: str | None, as_json: bo
     if as_json:
         emit({"kind": kind, "name": meant, "paused": False, "new": found})
     else:
-        say(f"{kind} {meant} goes on" if found else f"{kind} {name} was not paused{near}")
+        echo(f"{kind} {meant} goes on" if found else f"{kind} {name} was not paused{near}")
     if not found:
         raise click.exceptions.Exit(1)

@@ -10,7 +10,14 @@ from tierqueue.operations.cli.input.group import CommandGroup
 from tierqueue.operations.cli.input.ledger_access import open_ledger
 from tierqueue.operations.cli.input.names import SHOWN, only
 from tierqueue.operations.cli.input.operator import operator
-from tierqueue.operations.cli.output.printing import Column, emit, json_option, moment, say, table
+from tierqueue.operations.cli.output.printing import (
+    Column,
+    echo,
+    emit,
+    json_option,
+    moment,
+    table,
+)
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
@@ -71,7 +78,7 @@ def show(message_id: str, payload: bool, as_json: bool) -> None:
         return
     shown["received"] = moment(shown.pop("received_epoch_us"))
     del shown["message"]
-    say(*(f"{name}: {value}" for name, value in shown.items()))
+    echo(*(f"{name}: {value}" for name, value in shown.items()))
 
 
 @raw_messages.command(epilog="Example: tierqueue raw-messages discard 01a1fb7f --yes")
@@ -91,7 +98,7 @@ def discard(message_ids: tuple[str, ...], yes: bool, as_json: bool) -> None:
         emit({"action": "discard", "matching": len(ids), "done": done, "dry_run": not yes})
         return
     said = "discarded" if yes else "would discard"
-    say(f"{said} {count(len(ids), 'message')} nobody could read" + ("" if yes else ": --yes"))
+    echo(f"{said} {count(len(ids), 'message')} nobody could read" + ("" if yes else ": --yes"))
 
 
 def _one(connection: Transaction, message_id: str) -> RawMessage:

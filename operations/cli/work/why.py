@@ -13,7 +13,13 @@ from tierqueue.operations.cli.input.names import item_named
 from tierqueue.operations.cli.input.policies import simulated_by_policy
 from tierqueue.operations.cli.output import document_parts
 from tierqueue.operations.cli.output.decision import refusals, sections
-from tierqueue.operations.cli.output.printing import emit, json_option, paragraph, record, say
+from tierqueue.operations.cli.output.printing import (
+    echo,
+    emit,
+    json_option,
+    paragraph,
+    record,
+)
 
 if TYPE_CHECKING:
     from tierqueue.ledger.evaluation.second_answers import SecondItem
@@ -53,7 +59,7 @@ def why(item_id: str, as_json: bool) -> None:
     said = sections(item, attempts, parts, beside, in_force, now, simulated, made_up)
     for number, (heading, lines) in enumerate(said):
         if number:
-            say("", heading)
+            echo("", heading)
         for line in lines:
             paragraph("  " if heading else "", line)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tierqueue.ledger.job_records import JobRecord, RowAnswer
-from tierqueue.router.item import Below
+from tierqueue.router.item import BelowTier
 from tierqueue.router.lifecycle import ENDS, State
 from tierqueue.tasks.answers.citations import citations, unread
 
@@ -41,7 +41,7 @@ def outcome(answer: RowAnswer) -> tuple[Any, str | None]:
 
 def is_reused(answer: RowAnswer) -> bool:
     """Whether another item's answer is given: the row has that item, or its own took it."""
-    return answer.fingerprint is None or answer.tier == Below.REUSED
+    return answer.fingerprint is None or answer.tier == BelowTier.REUSED
 
 
 def added(answer: RowAnswer | None, output: Any, error: str | None, shape: Shape) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def added(answer: RowAnswer | None, output: Any, error: str | None, shape: Shape
     if answer is not None:
         own = answer.fingerprint is not None
         answered = is_reused(answer) and answer.state == State.SUCCEEDED
-        said["tier"] = Below.REUSED.value if answered else answer.tier
+        said["tier"] = BelowTier.REUSED.value if answered else answer.tier
         if answer.simulated or (answer.receipt or {}).get("simulated"):
             said["tier"] = f"{said['tier']} (simulated)"
         said["item"] = answer.id

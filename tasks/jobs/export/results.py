@@ -10,7 +10,7 @@ from tierqueue.ledger.operations import job_rows, jobs
 from tierqueue.ledger.operations.jobs import Result
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.errors import InvalidItem
-from tierqueue.router.item import Below
+from tierqueue.router.item import BelowTier
 from tierqueue.router.lifecycle import ENDS, State
 from tierqueue.router.money import NOTHING, format_usd
 from tierqueue.router.policy.policy_errors import nearest
@@ -21,7 +21,7 @@ from tierqueue.tasks.jobs.export.answers import Shape
 from tierqueue.tasks.submission import fingerprint
 
 _PAGE = 500
-_BELOW = frozenset(who.value for who in Below if who is not Below.REUSED)
+_BELOW = frozenset(who.value for who in BelowTier if who is not BelowTier.REUSED)
 
 
 @dataclass(slots=True)

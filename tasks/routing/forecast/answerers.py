@@ -9,7 +9,7 @@ from tierqueue.ledger.in_force.reusable_answers import FormerItem
 from tierqueue.ledger.lifecycle.items import NewItem
 from tierqueue.ledger.records import Item
 from tierqueue.ledger.session import Transaction
-from tierqueue.router.item import Below, Demands, WorkItem
+from tierqueue.router.item import BelowTier, Demands, WorkItem
 from tierqueue.router.policy.policy import Policy
 from tierqueue.router.route import Route
 from tierqueue.tasks.routing.below import Offer, drawn
@@ -23,7 +23,7 @@ from tierqueue.tasks.routing.surrogates import Surrogates
 class ForeseenAnswer:
     """Who would answer a call, and by which version; ``audited``: a model answers all the same."""
 
-    by: Below
+    by: BelowTier
     version: str
     audited: bool = False
 
@@ -50,7 +50,7 @@ class Forecast:
         return None if found is None or found.audited else found
 
 
-REUSED = ForeseenAnswer(Below.REUSED, Below.REUSED.value)
+REUSED = ForeseenAnswer(BelowTier.REUSED, BelowTier.REUSED.value)
 NOBODY = Forecast()
 
 

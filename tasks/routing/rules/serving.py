@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tierqueue.router.item import Below
+from tierqueue.router.item import BelowTier
 from tierqueue.router.policy.defaults import RuleTable
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.routing.below import AuditTerms, Offer, Versions, fitted
@@ -63,7 +63,7 @@ class RulesInService:
     @property
     def promise(self) -> AuditTerms:
         """The agreement that the policy states."""
-        return AuditTerms(Below.RULE, self.task, 1 - self.stated.agreement)
+        return AuditTerms(BelowTier.RULE, self.task, 1 - self.stated.agreement)
 
     def offer(self, arguments: Mapping[str, Any]) -> Offer | None:
         """What they say to a call; ``None`` where they have no answer."""
@@ -75,7 +75,7 @@ class RulesInService:
         what = "its table has this text" if stated.file else "its words stand in this text"
         why = f"a rule answered, {stated.name} ({stated.version}): {what}"
         says = {"rule": stated.name}
-        return Offer(Below.RULE, stated.version, stated.audit, said, output, why, says)
+        return Offer(BelowTier.RULE, stated.version, stated.audit, said, output, why, says)
 
 
 def in_service(policy: Policy, task: str) -> RulesInService | None:

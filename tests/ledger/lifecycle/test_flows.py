@@ -89,7 +89,9 @@ def test_the_next_items_of_a_flow_are_found_along_the_index_without_sorting(
 ) -> None:
     for number in range(300):
         place(ledger, "routed", flow=f"b{number % 3}", due=number)
-    read = flows.Reading((items.c.id, items.c.task), tuple, (items.c.lost_claims < 9,), lock=False)
+    read = flows.ItemSelection(
+        (items.c.id, items.c.task), tuple, (items.c.lost_claims < 9,), lock=False
+    )
     with ledger.write() as connection:
         explain = "EXPLAIN QUERY PLAN "
         if connection.dialect.name == "postgresql":

@@ -8,7 +8,7 @@ from tierqueue.router.item import Fallback, Sensitivity
 from tierqueue.router.money import NanoUSD
 from tierqueue.router.route import Route
 from tierqueue.router.selection.evidence import Evidence
-from tierqueue.router.served import must_be_the_asked, same_model
+from tierqueue.router.served_model import must_be_the_asked, same_model
 from tierqueue.router.signals import Signals
 
 SIGNALS = Signals(1000, 100)

@@ -10,7 +10,7 @@ from tests.tasks.evaluation.answering import answer
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.item import Tier
 from tierqueue.tasks import classify
-from tierqueue.tasks.evaluation.labelled import LabelledSet
+from tierqueue.tasks.evaluation.labelled_set import LabelledSet
 from tierqueue.tasks.evaluation.ways import Way, measured
 
 TEXTS = "text,label\na card,card\na card,card\nmy login,login\nwhat?,card\nhm,login\n,card\n"

@@ -17,7 +17,7 @@ from typing import Any
 
 from tierqueue.router.errors import Misconfigured
 from tierqueue.workers.engines.engine_load import EngineLoad
-from tierqueue.workers.engines.vllm import not_started, orphans, outputs, steps
+from tierqueue.workers.engines.vllm import orphans, outputs, start_failures, steps
 
 SETTINGS = {
     "HF_HUB_OFFLINE": "1",  # a worker serves what is on its disk, and downloads nothing
@@ -91,7 +91,7 @@ def launch(
             f"({error}): run `make engine`"
         ) from error
     known = {field.name for field in dataclasses.fields(AsyncEngineArgs)}
-    if (wrong := not_started.unknown(options, known)) is not None:
+    if (wrong := start_failures.unknown(options, known)) is not None:
         raise Misconfigured(f"deployment {deployment}: {wrong}")
     whole = {**more(options), **options}
     logging.getLogger("vllm").setLevel(os.environ["VLLM_LOGGING_LEVEL"].upper())
@@ -114,7 +114,7 @@ def launch(
             raise
         raise Misconfigured(
             f"vLLM did not start for deployment {deployment}, model {model}: "
-            + not_started.why(model, options, error)
+            + start_failures.why(model, options, error)
         ) from error
     return RunningEngine(llm, cores, watcher)
 

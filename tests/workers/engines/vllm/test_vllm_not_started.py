@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tierqueue.workers.engines.vllm.not_started import unknown, why
+from tierqueue.workers.engines.vllm.start_failures import unknown, why
 
 
 class CacheConfig(BaseModel):

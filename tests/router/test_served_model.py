@@ -2,7 +2,7 @@
 
 import pytest
 
-from tierqueue.router.served import must_be_the_asked, same_model
+from tierqueue.router.served_model import must_be_the_asked, same_model
 
 SAME = [
     ("gpt-4o", "gpt-4o-2024-08-06"),

@@ -18,11 +18,11 @@ def outlive_the_broker(transport: Any) -> None:
     """
     channel = transport.Channel
     if hasattr(channel, "_brpop_read"):
-        quality = type("QoS", (_Lenient, channel.QoS), {})
+        quality = type("QoS", (_LenientQoS, channel.QoS), {})
         transport.Channel = type("Channel", (channel,), {"QoS": quality})
 
 
-class _Lenient:
+class _LenientQoS:
     channel: Any
     _delivered: Any
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tierqueue.operations.cli.input.names import ago
 from tierqueue.operations.cli.input.options import task_types
-from tierqueue.operations.cli.output.printing import paragraph, say, table
+from tierqueue.operations.cli.output.printing import echo, paragraph, table
 from tierqueue.operations.cli.output.simulated import marked, say_among
 from tierqueue.router.money import format_usd
 from tierqueue.tasks.plural import count
@@ -75,9 +75,9 @@ def replayed_dict(outcome: PolicyReplay, simulated: Collection[str]) -> dict[str
 def print_replayed(outcome: PolicyReplay, shown: int, simulated: Collection[str]) -> None:
     refused = outcome.refused
     of = count(outcome.items, "item")
-    say(f"{len(refused):,} of {of} {'is' if len(refused) == 1 else 'are'} expected to be refused")
+    echo(f"{len(refused):,} of {of} {'is' if len(refused) == 1 else 'are'} expected to be refused")
     for reason, ids in sorted(refused.items.items()):
-        say(f"refused: {count(len(ids), 'item')} {reason}, such as {ids[0]}")
+        echo(f"refused: {count(len(ids), 'item')} {reason}, such as {ids[0]}")
         for example in refused.examples(reason):
             paragraph("  ", f"{example['item']}: {example['why']}")
     table(
@@ -113,4 +113,4 @@ def print_replayed(outcome: PolicyReplay, shown: int, simulated: Collection[str]
         before, after = (marked(name, name in simulated) for name in (move.before, move.after))
         paragraph("  ", f"{move.item}: {before} -> {after}, {move.why}")
     if outcome.items == MOST:
-        say(f"the newest {MOST:,} items alone; there are more")
+        echo(f"the newest {MOST:,} items alone; there are more")

@@ -8,7 +8,7 @@ import pytest
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import Tier
 from tierqueue.tasks import classify
-from tierqueue.tasks.evaluation.labelled import LabelledSet, compared, same
+from tierqueue.tasks.evaluation.labelled_set import LabelledSet, compared, same
 from tierqueue.tasks.files.source import Reading
 
 FIXED = {"labels": ["card", "login"]}
