@@ -25,7 +25,7 @@ from tierqueue.workers.routing_stage.worker import RoutingWorker
 from tierqueue.workers.tier_worker import TierWorker
 
 HOUSE_SECONDS = 0.25
-"""How long the house engine takes for a call: long enough to be killed in."""
+"""How long the own engine takes for a call: long enough to be killed in."""
 
 _QUIET = ("-E", "-l", "INFO", "--without-gossip", "--without-mingle")
 

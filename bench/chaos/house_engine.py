@@ -1,4 +1,4 @@
-"""The house engine of the storm: the null engine, which keeps books outside the system."""
+"""The own engine of the storm: the null engine, which keeps books outside the system."""
 
 import asyncio
 import os

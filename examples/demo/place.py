@@ -19,7 +19,7 @@ from tools.system import ROOT, System, free_port
 
 HERE = Path(__file__).parent
 TINY_TICKETS = "tiny_tickets"
-"""The process that serves the house tier's model where no vLLM is installed."""
+"""The process that serves the gpu tier's model where no vLLM is installed."""
 
 _SANDBOX, _TINY_TICKETS = "127.0.0.1:8089", "127.0.0.1:8088"
 """Where the policy says the servers are; a run has ports of its own."""
@@ -103,7 +103,7 @@ def forget_keys() -> None:
 
 
 def local_place(folder: Path) -> Place:
-    """Everything on this machine: the house tier's real model, and the sandbox for the tiers above.
+    """Everything on this machine: the gpu tier's real model, and the sandbox for the tiers above.
 
     vLLM serves the model in the worker where it is installed, else llama.cpp beside it. No key of
     the shell around it is passed on.

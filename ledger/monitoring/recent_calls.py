@@ -44,7 +44,7 @@ _SINCE = (
     )
 )
 _AT_APIS = _SINCE.where(~equals(attempts.c.tier, Tier.GPU))
-"""What an index serves: the house's own engines make more calls, and have no rates."""
+"""What an index serves: the system's own engines make more calls, and have no rates."""
 _RUNS = is_in(State.RUNNING)
 _EXACT = ("accepted", "rejected")
 """Ends after which nothing but the usage can have been counted."""
@@ -62,7 +62,7 @@ def all_since(
     """Every call of these deployments, or of the items of one ``budget`` at them, claimed after
     ``at`` (epoch microseconds).
 
-    Of calls of the house's own engines those are found whose items have ended since, or run now.
+    Of calls of the system's own engines those are found whose items have ended since, or run now.
     """
     calls: list[RecentCall] = []
     for name, tier in deployments.items():

@@ -44,7 +44,7 @@ class Estimate:
 @dataclass(frozen=True, slots=True)
 class Outlay:
     """What work takes. ``cash``: nano-dollars that leave the account; ``engines``: nano-dollars of
-    the time of the house's engines, which are paid by the hour anyway, and ``hours`` of that.
+    the time of your own engines, which are paid by the hour anyway, and ``hours`` of that.
     """
 
     cash: Estimate = Estimate()

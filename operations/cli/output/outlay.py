@@ -39,7 +39,7 @@ def outlay_lines(found: "Outlay", policy: "Policy") -> list[str]:
         return lines
     least, most = (duration(hours * 3_600) for hours in (found.hours.low, found.hours.high))
     lines.append(
-        f"the house's engines: {duration(found.hours.value * 3_600)} of their time, between {least}"
+        f"your own engines: {duration(found.hours.value * 3_600)} of their time, between {least}"
         f" and {most}, which is {dollars(found.engines.value)} of what they cost by the hour anyway"
     )
     counted = "both" if policy.ceilings_count == "everything" else "what leaves the account alone"

@@ -27,7 +27,7 @@ def readme(language: str, beginning: str) -> str:
 
 
 def on_the_tiny_model(policy: str, port: int) -> str:
-    """The policy with a model that this machine can run in its house engine's place."""
+    """The policy with a model that this machine can run in its own engine's place."""
     served = f'engine = "openai"\nbase_url = "http://127.0.0.1:{port}/v1"\ntop_logprobs = 20'
     assert policy.count('engine = "vllm"') == 1
     policy = policy.replace('engine = "vllm"', served)

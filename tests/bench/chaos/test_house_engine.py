@@ -1,4 +1,4 @@
-"""The house engine of the storm writes down what it was asked, outside the system."""
+"""The own engine of the storm writes down what it was asked, outside the system."""
 
 import asyncio
 import json

@@ -18,7 +18,7 @@ TEXT = "where is my card? " * 40
 
 
 def policy(**tokenizers: str) -> Policy:
-    """One house engine and one API, with the tokenizers stated."""
+    """One own engine and one API, with the tokenizers stated."""
     text = ""
     for name, engine, key in (("house", "vllm", ""), ("api", "openai", 'key_env = "KEY"\n')):
         text += f'[deployments.{name}]\ntier = "gpu"\nengine = "{engine}"\nmodel = "m"\n{key}'

@@ -1,4 +1,4 @@
-"""A quote says what leaves the account, and what the house's engines take."""
+"""A quote says what leaves the account, and what your own engines take."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def test_cash_and_the_hours_of_the_house_stand_beside_each_other(
     assert part(told, "small")["engines"] == engines
     said = " ".join(tierqueue(*short(tmp_path, 400)).split())
     assert "leaves the account: $" in said
-    assert "the house's engines: 6 min 40 s of their time" in said
+    assert "your own engines: 6 min 40 s of their time" in said
     assert "ceilings count what leaves the account alone" in said
     policy = tmp_path / "tierqueue.toml"
     policy.write_text(f'ceilings_count = "everything"\n{POLICY}')
