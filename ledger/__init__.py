@@ -1,1 +1,1 @@
-"""What is remembered: every item, hold and charge in SQL, and nowhere else."""
+"""The ledger: every item, hold and charge, in SQL and nowhere else."""

@@ -1,1 +1,1 @@
-"""What people run: the command line, health, Flower, accounting."""
+"""Operations: the command line, health, Flower and accounting, which people run."""

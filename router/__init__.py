@@ -1,1 +1,1 @@
-"""What decides: pure functions of an item, a policy and what is known of the deployments."""
+"""The router: pure functions of an item, a policy and what is known of the deployments."""

@@ -1,1 +1,1 @@
-"""What does the work: one entrance a process, and the only place that spends money."""
+"""Workers: the processes that route and call, with an entrance for each; here money is spent."""

@@ -1,4 +1,4 @@
-"""What people mean by a name: an id by its beginning, a budget by what was used so far."""
+"""Names that people give, resolved: an id by its beginning, a budget by what was used so far."""
 
 from collections.abc import Collection
 from itertools import takewhile

@@ -1,1 +1,1 @@
-"""Who is told of ceilings and deployments that need a person."""
+"""Alerts: bills, ceilings and deployments that need a person, and the hook that says so."""

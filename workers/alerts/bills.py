@@ -1,4 +1,4 @@
-"""What is told of a settled call: a bill above its bound, and another model than was asked for."""
+"""Alerts about a settled call: a bill above its bound, another model than was asked for."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Who waits in a worker until a rate has headroom again: through the ledger it takes longer."""
+"""The line of slices that wait in a worker until a rate has headroom again."""
 
 import threading
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The tick's slower half: dead letters nobody announced, a broker that forgot, what has its time.
+"""The tick's slower half: dead letters to announce, a broker's loss to mend, payloads to drop.
 
 Runs beside the looking, on a thread of its own, in every routing stage; each part is safe to run
 many times over and in many places at once.
