@@ -1,4 +1,8 @@
-"""The ledger's tables, by trade: items, jobs, money, payloads, evidence, and what operators do."""
+"""The ledger's tables, by trade: items, jobs, money, payloads, evidence, and what operators do.
+
+Money is integer nano-dollars, time is integer microseconds since the epoch, both on the database's
+own clock; JSON is JSON. SQLite and PostgreSQL alike.
+"""
 
 from tierqueue.ledger.tables.batch_table import batches
 from tierqueue.ledger.tables.columns import metadata
