@@ -310,7 +310,8 @@ def test_a_trial_whose_item_was_given_back_makes_way_for_another(
     ledger: Ledger, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at = ledger.now() + SECOND
-    monkeypatch.setattr("tierqueue.workers.routing_stage.stage.database_now", lambda _: at)
+    outset = routes.outset
+    monkeypatch.setattr(routes, "outset", lambda database: outset(database)._replace(now=at))
     item = submitted(ledger, floor="frontier")
     breaks(ledger, "best", "outage", wait=0.0)
     assert stage.tick() == [item]
