@@ -34,6 +34,9 @@ URGENT, USUAL = "a", "b"
 MOST = 1024
 """Most flows that one round finds; where there are more, the next goes on behind them."""
 
+FEW = 32
+"""Most items that go on without being asked whose they are."""
+
 _AT_ONCE = 32
 """Most flows whose items one statement takes."""
 
@@ -138,6 +141,31 @@ class ItemSelection(Generic[Record]):
     where: tuple[ColumnElement[bool], ...] = ()
     lock: bool = True
     """Whether they are locked for the transaction: what another one has locked is passed over."""
+
+
+def all_if_few(
+    connection: Connection,
+    tier: str | None,
+    read: ItemSelection[Record],
+    given: Mapping[str, Any],
+) -> list[Record] | None:
+    """All items, those of the urgent flows first; ``None`` where they are more than ``FEW``.
+
+    ``tier`` and ``given`` as for ``first_of``.
+    """
+    rows = connection.execute(_all(read, tier), given).all()
+    return [read.record(row) for row in rows] if len(rows) <= FEW else None
+
+
+@lru_cache(maxsize=32)
+def _all(read: ItemSelection[Any], tier: str | None) -> Select[Any]:
+    found = (
+        select(*read.columns)
+        .where(*_at(tier), *read.where)
+        .order_by(items.c.flow, items.c.due, items.c.id)
+        .limit(number(FEW + 1))
+    )
+    return found.with_for_update(skip_locked=True) if read.lock else found
 
 
 def first_of(

@@ -7,18 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, Self
 
-from sqlalchemy import BigInteger, Connection, bindparam, case, func, or_, select, text, update
+from sqlalchemy import Connection, bindparam, case, func, or_, select, text, update
 
 from tierqueue.ledger.bulk import among, update_many
-from tierqueue.ledger.in_force import pauses, policies, tier_concurrency
+from tierqueue.ledger.in_force import pauses, policies
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.in_force.policies import OUTDATED
 from tierqueue.ledger.lifecycle import flows
 from tierqueue.ledger.lifecycle.flows import ItemSelection
 from tierqueue.ledger.literals import is_in
 from tierqueue.ledger.records import ITEM, READY, Item, ReadyItem
-from tierqueue.ledger.session import CLOCK
-from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import items
 from tierqueue.router.lifecycle import State, Wait
 from tierqueue.router.money import NanoUSD
@@ -120,6 +118,11 @@ def submitted(
     return flows.first_of(connection, None, wanted, read, {})
 
 
+def all_submitted(connection: Connection, *, lock: bool = True) -> list[Item] | None:
+    """As ``submitted``, all of them where they are few; ``None`` where they are more."""
+    return flows.all_if_few(connection, None, _SUBMITTED_LOCKED if lock else _SUBMITTED, {})
+
+
 _STILL = (
     select(items.c.id, items.c.fence, items.c.ready_at)
     .where(among(items.c.id), is_in(State.SUBMITTED))
@@ -181,6 +184,16 @@ def queue(
     return _queued(connection, flows.first_of(connection, tier, wanted, read, given), again_at)
 
 
+def queue_all(
+    connection: Connection, tier: str, again_at: int, last: int
+) -> list[ReadyItem] | None:
+    """As ``queue``, all items of a tier where they are few and nothing is paused or held back;
+    ``None``, and none of them, where they are more.
+    """
+    due = flows.all_if_few(connection, tier, _READY, {"last": last})
+    return None if due is None else _queued(connection, due, again_at)
+
+
 def _queued(connection: Connection, due: Sequence[_DueItem], again_at: int) -> list[ReadyItem]:
     policies.route_anew(connection, [item.ready.id for item in due if item.outdated])
     ready = [item.ready for item in due if not item.outdated]
@@ -224,40 +237,8 @@ def wake_due(connection: Connection, now: int) -> int:
 
 # Documents in pieces go on when these have ended: as `ix_items_due` says it, which has none.
 _BY_ITSELF = text(f"(items.reason IS NULL OR items.reason <> '{Wait.PIECES.value}')")
-_NEXT_DUE = select(func.min(items.c.ready_at)).where(is_in(State.WAITING), _BY_ITSELF)
-_ASKED = (
-    policies.IN_FORCE,
-    _NEXT_DUE.scalar_subquery(),
-    pauses.ANY,
-    tier_concurrency.ANY,
-)
-_OUTSET = {
-    "sqlite": select(bindparam("now", type_=BigInteger), *_ASKED),
-    "postgresql": select(CLOCK, *_ASKED),
-}
-
-
-class Outset(NamedTuple):
-    """What a round begins from."""
-
-    now: int
-    """Epoch microseconds, by the database's clock."""
-    in_force: str | None
-    """The digest of the policy in force; ``None`` where no routing stage has ever started."""
-    due_at: int | None
-    """When the next waiting item is due, epoch microseconds, if any waits."""
-    paused: bool
-    """Whether anything is paused."""
-    tiers_set: bool
-    """Whether an operator has set any tier's calls in flight."""
-
-
-def outset(connection: Connection) -> Outset:
-    """What a round begins from, with one question."""
-    dialect = connection.dialect.name
-    given = {"now": database_now(connection)} if dialect == "sqlite" else {}
-    return Outset._make(connection.execute(_OUTSET[dialect], given).one())
-
+NEXT_DUE = select(func.min(items.c.ready_at)).where(is_in(State.WAITING), _BY_ITSELF)
+"""When the next waiting item is due, epoch microseconds, if any waits."""
 
 _GIVE_BACK = (
     update(items)

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from tierqueue.ledger.in_force import pauses, tier_concurrency
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.lifecycle import flows, poison, routes
-from tierqueue.ledger.lifecycle.flows import Flow, is_urgent
-from tierqueue.ledger.lifecycle.routes import Outset
+from tierqueue.ledger.lifecycle.flows import FEW, Flow, is_urgent
+from tierqueue.ledger.monitoring.outset import Outset
 from tierqueue.ledger.monitoring.queue_depths import QueueDepth, fillings
 from tierqueue.ledger.records import Item, ReadyItem
 from tierqueue.ledger.session import Transaction
@@ -34,6 +34,7 @@ class Fill:
         self._owed: dict[Tier, float] = {}
         self._since: dict[str, str] = {}
         self._used_up = UsedUpRates(policy)
+        self._many: set[str] = set()
 
     def submitted(self, connection: Transaction, most: int, *, lock: bool) -> list[Item]:
         """The next submitted items; with ``lock`` for this transaction."""
@@ -41,10 +42,23 @@ class Fill:
         def take(wanted: Mapping[str, int]) -> list[Item]:
             return routes.submitted(connection, wanted, lock=lock)
 
+        if most >= FEW and _ROUTE not in self._many:
+            every = routes.all_submitted(connection, lock=lock)
+            if every is not None:
+                return every
         urgent, usual = _apart(self._flows(connection, None))
         ahead = most - most // (AHEAD + 1) if usual else most
         found = self._shares.take(f"{_ROUTE} urgent", urgent, ahead, take)
-        return [*found, *self._shares.take(_ROUTE, usual, most - len(found), take)]
+        found += self._shares.take(_ROUTE, usual, most - len(found), take)
+        self._note(_ROUTE, len(found))
+        return found
+
+    def _note(self, place: str, found: int) -> None:
+        """Where many were found, it is not worth it to look first whether they are few."""
+        if found > FEW:
+            self._many.add(place)
+        else:
+            self._many.discard(place)
 
     def tiers(
         self,
@@ -84,6 +98,12 @@ class Fill:
             if not _worth(known[tier], capacity, headroom):
                 continue
 
+            if capacity >= FEW and not (paused or held or few or tier in self._many):
+                every = routes.queue_all(connection, tier, again_at, last)
+                if every is not None:
+                    filled += [(tier, slice_) for slice_ in cut(every, stated.slice)]
+                    continue
+
             def take(wanted: Mapping[str, int], tier: Tier = tier) -> list[ReadyItem]:
                 return routes.queue(connection, tier, wanted, again_at, paused, last, held)
 
@@ -96,6 +116,7 @@ class Fill:
             self._owed[tier] = owed % 1.0
             bounded = self._used_up.bounded(take, usual, few, now)
             ready = [*ahead, *self._shares.take(tier, usual, max(capacity, int(owed)), bounded)]
+            self._note(tier, len(ready))
             full = full or len(ready) >= capacity
             filled += [(tier, slice_) for slice_ in cut(ready, stated.slice)]
         if open_tiers and suspected:

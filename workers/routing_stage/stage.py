@@ -16,7 +16,8 @@ from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.in_force import conditions, pauses, policies, prompts
 from tierqueue.ledger.lifecycle import batches, routes
 from tierqueue.ledger.lifecycle.items import die
-from tierqueue.ledger.lifecycle.routes import Outset
+from tierqueue.ledger.monitoring import outset
+from tierqueue.ledger.monitoring.outset import Outset
 from tierqueue.ledger.results import promises
 from tierqueue.ledger.results.promises import Ends, Promise
 from tierqueue.ledger.session import Ledger, Transaction, unreachable
@@ -221,9 +222,9 @@ class RoutingStage:
         early = self._ledger.one_writer or any((self._counter, self._below, self._predictors))
         ahead = self._choose_ahead() if early else None
         with self._ledger.write() as connection:
-            outset = routes.outset(connection)
-            now, due_at = outset.now, outset.due_at
-            if self._superseded(connection, outset.in_force):
+            begun = outset.read(connection)
+            now, due_at = begun.now, begun.due_at
+            if self._superseded(connection, begun.in_force):
                 return False
             anew = self._outdated(connection)
             woken = 0 if due_at is None or due_at > now else routes.wake_due(connection, now)
@@ -243,7 +244,7 @@ class RoutingStage:
             ends = die(connection, chosen.deaths, now)
             answers = self._below.write(connection, chosen, now)
             told = promises.unfulfilled(connection, [item.id for item in chosen.routed])
-            slices, full = self._queue(connection, outset, known)
+            slices, full = self._queue(connection, begun, known)
             self._ticked = False
         self._checkpoint("after_route")
         for tier, slice_ in slices:
@@ -340,11 +341,11 @@ class RoutingStage:
         return bool(self._counter) or self._below.wants(task) or self._predictors.wants(task)
 
     def _queue(
-        self, connection: Transaction, outset: Outset, known: Conditions
+        self, connection: Transaction, begun: Outset, known: Conditions
     ) -> tuple[list[tuple[Tier, Slice]], bool]:
         """Queue what there is capacity for; returns the slices, and whether a queue is full."""
-        now = outset.now
-        paused = pauses.in_force(connection) if outset.paused else []
+        now = begun.now
+        paused = pauses.in_force(connection) if begun.paused else []
         # Queued while somebody paused them.
         pauses.pull_back(connection, paused)
         if self._limited:
@@ -353,6 +354,6 @@ class RoutingStage:
         tried = [(Tier(item.tier), slice_) for item in trials for slice_ in cut([item], 1)]
         held = self._failover.held(known, now)
         filled, full, self._suspected = self._fill.tiers(
-            connection, outset, paused, held, suspected=self._suspected
+            connection, begun, paused, held, suspected=self._suspected
         )
         return [*tried, *filled], full

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import event, text
 
-from tests.ledger.placed import place
+from tests.ledger.placed import column, place
 from tierqueue.ledger.lifecycle import flows, routes
 from tierqueue.ledger.lifecycle.flows import due_at, name_of
 from tierqueue.ledger.session import Ledger
@@ -77,6 +77,36 @@ def test_flows_with_work_are_found_by_name_the_urgent_first(ledger: Ledger) -> N
     assert found(ledger, "frontier") == ["b9"]
     assert found(ledger, None) == ["b7"]
     assert found(ledger, "open_weight") == []
+
+
+def test_few_items_of_a_tier_are_queued_whosever_they_are_the_urgent_first(ledger: Ledger) -> None:
+    usual = [place(ledger, "routed", flow=f"b{number}", due=9 - number) for number in range(3)]
+    urgent = place(ledger, "routed", flow="a9", due=10)
+    place(ledger, "routed", flow="a1", tier="frontier")
+    with ledger.write() as connection:
+        found = routes.queue_all(connection, "gpu", 10**16, 9)
+    assert found is not None
+    assert [item.id for item in found] == [urgent, *usual]
+    assert {column(ledger, item_id, "state") for item_id in [urgent, *usual]} == {"queued"}
+
+
+def test_where_more_than_a_few_items_wait_none_is_taken_without_its_flow(ledger: Ledger) -> None:
+    placed = [place(ledger, state, flow="b") for state in ("routed", "submitted")]
+    for state in ("routed", "submitted"):
+        for _ in range(flows.FEW):
+            place(ledger, state, flow="b")
+    with ledger.write() as connection:
+        assert routes.queue_all(connection, "gpu", 10**16, 9) is None
+        assert routes.all_submitted(connection) is None
+    assert [column(ledger, item_id, "state") for item_id in placed] == ["routed", "submitted"]
+
+
+def test_few_submitted_items_are_read_as_their_flows_would_give_them(ledger: Ledger) -> None:
+    late, early = (place(ledger, "submitted", flow="b1", due=due) for due in (2, 1))
+    with ledger.write() as connection:
+        every = routes.all_submitted(connection)
+        assert every == routes.submitted(connection, {"b1": 5})
+    assert [item.id for item in every or ()] == [early, late]
 
 
 def test_many_flows_are_taken_from_at_once(ledger: Ledger) -> None:

@@ -10,6 +10,7 @@ from tests.ledger.placed import commit
 from tierqueue.ledger import tables
 from tierqueue.ledger.lifecycle import items, routes
 from tierqueue.ledger.lifecycle.items import new_id, submit
+from tierqueue.ledger.monitoring import outset
 from tierqueue.ledger.results import promises
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.errors import InvalidItem
@@ -78,7 +79,7 @@ def test_an_item_with_a_start_in_the_future_waits_for_it(moves: Moves) -> None:
     assert moves.row(item_id).state == State.WAITING
     with moves.ledger.write() as connection:
         assert routes.wake_due(connection, later - 1) == 0
-        assert routes.outset(connection).due_at == later
+        assert outset.read(connection).due_at == later
         assert routes.wake_due(connection, later) == 1
     assert (moves.row(item_id).state, moves.row(item_id).reason) == (State.SUBMITTED, None)
 

@@ -3,6 +3,7 @@
 from tests.ledger.plans import plans_of
 from tierqueue.ledger.lifecycle import routes
 from tierqueue.ledger.lifecycle.deaths import end_overdue
+from tierqueue.ledger.monitoring import outset
 from tierqueue.ledger.results import sinks
 from tierqueue.ledger.session import Ledger
 
@@ -10,7 +11,7 @@ from tierqueue.ledger.session import Ledger
 def test_what_is_due_is_found_beside_documents_that_wait_for_their_pieces(sqlite_url: str) -> None:
     ledger = Ledger(sqlite_url)
     with plans_of(ledger) as plans, ledger.write() as connection:
-        routes.outset(connection)
+        outset.read(connection)
         routes.wake_due(connection, 1)
     ledger.close()
     read = [line for line in plans if "ix_items_" in line]

@@ -10,7 +10,7 @@ from tests.ledger.priced import PRICED
 from tests.operations.cli.command import Command
 from tierqueue.ledger.in_force import evidence
 from tierqueue.ledger.in_force.evidence import JudgedAnswer
-from tierqueue.ledger.lifecycle import routes
+from tierqueue.ledger.monitoring import outset
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.policy.policy import CeilingRule
@@ -176,7 +176,7 @@ def test_a_replay_changes_nothing(tierqueue: Command, moves: Moves, tmp_path: Pa
     tierqueue("policy", "replay", policy(tmp_path, ON_BEST))
     assert moves.row(item_id) == before
     with moves.ledger.read() as connection:
-        assert routes.outset(connection).due_at is None
+        assert outset.read(connection).due_at is None
 
 
 def test_older_items_are_left_out(tierqueue: Command, moves: Moves, tmp_path: Path) -> None:

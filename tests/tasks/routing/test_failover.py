@@ -9,6 +9,7 @@ import tierqueue.tasks  # noqa: F401 - declares the task types
 from tests.ledger.placed import column, place
 from tierqueue.ledger.in_force import conditions
 from tierqueue.ledger.lifecycle import routes
+from tierqueue.ledger.monitoring import outset
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.condition import Condition, Fault, ServedCall
@@ -310,8 +311,8 @@ def test_a_trial_whose_item_was_given_back_makes_way_for_another(
     ledger: Ledger, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at = ledger.now() + SECOND
-    outset = routes.outset
-    monkeypatch.setattr(routes, "outset", lambda database: outset(database)._replace(now=at))
+    read = outset.read
+    monkeypatch.setattr(outset, "read", lambda database: read(database)._replace(now=at))
     item = submitted(ledger, floor="frontier")
     breaks(ledger, "best", "outage", wait=0.0)
     assert stage.tick() == [item]

@@ -11,6 +11,7 @@ from tests.workers.maintenance.document_job import SHORT, TEXT, Job
 from tierqueue.ledger.accounting import audit
 from tierqueue.ledger.lifecycle import documents, routes
 from tierqueue.ledger.lifecycle.documents import Cut
+from tierqueue.ledger.monitoring import outset
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import items
 from tierqueue.router.errors import InvalidItem
@@ -59,7 +60,7 @@ def test_a_long_row_is_cut_and_its_pieces_joined_into_one_answer(job: Job) -> No
 def test_what_waits_for_its_pieces_is_not_due_by_itself(job: Job) -> None:
     job.submit([TEXT])
     with job.producer.ledger.write() as connection:
-        assert routes.outset(connection).due_at is None
+        assert outset.read(connection).due_at is None
         assert routes.wake_due(connection, 10**18) == 0
 
 

@@ -1,12 +1,14 @@
 """What goes on next: the urgent first, the others in fair shares, what is held back not at all."""
 
 import pytest
+from sqlalchemy import Connection
 
 from tests.ledger.placed import place
 from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.in_force.pauses import Pause
-from tierqueue.ledger.lifecycle import flows, routes
+from tierqueue.ledger.lifecycle import flows
 from tierqueue.ledger.lifecycle.flows import name_of
+from tierqueue.ledger.monitoring import outset
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.policy.policy import Policy, parse_policy
@@ -54,8 +56,8 @@ def put(ledger: Ledger, state: str, budget: str, count: int, *, urgent: bool = F
 def filled(ledger: Ledger, fill: Fill, held: tuple[str, ...] = ()) -> list[Slice]:
     with ledger.write() as connection:
         paused: list[Pause] = pauses.in_force(connection)
-        outset = routes.outset(connection)
-        slices, *_ = fill.tiers(connection, outset, paused, held, suspected=False)
+        begun = outset.read(connection)
+        slices, *_ = fill.tiers(connection, begun, paused, held, suspected=False)
         return [slice_ for _, slice_ in slices]
 
 
@@ -91,6 +93,28 @@ def test_what_is_submitted_is_routed_in_shares_of_weight_the_urgent_first(ledger
     ids = [item.id for item in found]
     assert ids[:2] == urgent
     assert sorted(ids[2:]) == sorted([*large[:6], *small[:2]])
+
+
+def test_few_items_go_on_without_a_question_of_whose_they_are(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    with_work = flows.with_work
+
+    def noted(connection: Connection, tier: str | None, since: str = "") -> list[flows.Flow]:
+        asked.append(tier)
+        return with_work(connection, tier, since)
+
+    monkeypatch.setattr(flows, "with_work", noted)
+    fill = Fill(policy(), 1)
+    few = put(ledger, "submitted", "small", flows.FEW)
+    with ledger.write() as connection:
+        assert [item.id for item in fill.submitted(connection, 512, lock=True)] == few
+    assert asked == []
+    put(ledger, "submitted", "small", 1)
+    with ledger.write() as connection:
+        assert len(fill.submitted(connection, 512, lock=True)) == flows.FEW + 1
+    assert asked == [None]
 
 
 def test_a_paused_budget_is_passed_over_whatever_stands_in_front(ledger: Ledger) -> None:
