@@ -55,9 +55,12 @@ def erase(
     erased, left = 0, list(item_ids)
     while True:
         for batch in _batches(left):
+            with ledger.read() as connection:
+                told = promises.ids_of(connection, batch)
+            # Before too: whoever is killed after the commit leaves nothing that nobody looks for.
+            memory.forget_results(app.backend, told)
             with ledger.write() as connection:
                 gone = erasure.erase(connection, batch, by, why)
-                told = promises.ids_of(connection, batch)
             erased += len(gone)
             memory.forget_results(app.backend, told)
         with ledger.read() as connection:

@@ -2,7 +2,8 @@
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from sqlalchemy import text, update
 from tests.operations.cli.test_cli import run
 from tests.tasks.producer import Producer
 from tests.waiting import until
+from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import items
+from tierqueue.operations.erase import erase
 from tierqueue.router.errors import Cancelled, Erased
 from tierqueue.tasks import complete
 
@@ -47,6 +50,27 @@ def test_an_erased_answer_is_gone_from_ledger_and_broker(
     with pytest.raises(Erased, match=f"item {asked.id} has ended .succeeded., and what") as erased:
         again.get(timeout=60)
     assert erased.value.fields["item"] == asked.id
+
+
+def test_an_erasure_that_is_killed_at_its_commit_leaves_no_answer_at_the_broker(
+    producer: Producer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = complete.delay("my secret", metadata={"customer": "4711"})
+    producer.tell(producer.answer(asked.id, {"text": "an answer"}))
+    ledger, write = producer.ledger, producer.ledger.write
+
+    @contextmanager
+    def killed_once_erased() -> Iterator[Transaction]:
+        with write() as connection:
+            yield connection
+        if producer.item(asked.id).arguments is None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(ledger, "write", killed_once_erased)
+    with pytest.raises(KeyboardInterrupt):
+        erase(ledger, producer.app, [asked.id], by="ada", why="asked", patience=0)
+    assert producer.item(asked.id).arguments is None
+    assert not producer.app.backend.client.exists(f"celery-task-meta-{asked.id}")
 
 
 def test_an_item_that_waits_is_cancelled_told_and_erased(
