@@ -238,7 +238,7 @@ answer stops half-way, or what came is no reply at all."""
 
 
 ENGINE_TIME = "engine_time"
-"""How a call is interrupted that has had all of an own engine's time that is held for it."""
+"""How a call is interrupted that has had all of the engine time that is held for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

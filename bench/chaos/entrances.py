@@ -13,7 +13,7 @@ from celery.signals import task_postrun, task_prerun
 import tierqueue.tasks.kinds  # noqa: F401 - registers the task types
 from bench.chaos import twins
 from bench.chaos.hook import Hook
-from bench.chaos.house_engine import HouseEngine
+from bench.chaos.own_engine import OwnEngine
 from tierqueue.router.item import Tier
 from tierqueue.router.policy.deployment import Deployment
 from tierqueue.tasks.app import app
@@ -24,8 +24,8 @@ from tierqueue.workers.engines.stations import BuildEngine
 from tierqueue.workers.routing_stage.worker import RoutingWorker
 from tierqueue.workers.tier_worker import TierWorker
 
-HOUSE_SECONDS = 0.25
-"""How long the own engine takes for a call: long enough to be killed in."""
+ENGINE_SECONDS = 0.25
+"""How long its own engine takes for a call: long enough to be killed in."""
 
 _QUIET = ("-E", "-l", "INFO", "--without-gossip", "--without-mingle")
 
@@ -76,7 +76,7 @@ def _builder(folder: Path, hook: Hook) -> BuildEngine:
     def build(deployment: Deployment, environ: Mapping[str, str]) -> Engine:
         if deployment.engine == "vllm":
             log = folder / f"engine-{os.getpid()}.jsonl"
-            return HouseEngine(log, HOUSE_SECONDS, hook)
+            return OwnEngine(log, ENGINE_SECONDS, hook)
         return engines.build(deployment, environ)
 
     return build

@@ -19,7 +19,7 @@ from celery import Celery, chord, group
 from sqlalchemy import text
 
 from bench.chaos.hook import note
-from bench.chaos.house_engine import POISON
+from bench.chaos.own_engine import POISON
 from tierqueue.router.errors import InvalidItem
 from tierqueue.tasks import complete
 from tierqueue.tasks.app import app

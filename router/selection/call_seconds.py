@@ -1,4 +1,4 @@
-"""How long an own engine's answers take, counted by size, and so how long the next one may."""
+"""How long the answers of own engines take, counted by size, and so how long the next one may."""
 
 from collections.abc import Mapping
 from math import ceil, log2

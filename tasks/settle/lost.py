@@ -21,11 +21,11 @@ def lost(
 ) -> Settlement:
     """What becomes of a claim on ``deployment``, which is ``None`` where no policy names it now.
 
-    A metered call may have been billed: its hold is booked as ``unknown``. An own engine's time
-    is charged for the whole lease, at most the hold; without a deployment nothing can be priced, so
-    that the hold is booked and the item routed anew. ``blamed``: the item may be what killed its
-    worker, so that the loss counts towards poison. ``now``: epoch microseconds; ``draw``: uniform
-    in [0, 1), it spreads retries.
+    A metered call may have been billed: its hold is booked as ``unknown``. The time of an engine of
+    one's own is charged for the whole lease, at most the hold; without a deployment nothing can be
+    priced, so that the hold is booked and the item routed anew. ``blamed``: the item may be what
+    killed its worker, so that the loss counts towards poison. ``now``: epoch microseconds;
+    ``draw``: uniform in [0, 1), it spreads retries.
     """
     item, attempt = lapsed
     metered = attempt.metered if deployment is None else deployment.metered

@@ -134,7 +134,7 @@ def judged(
 def charged(call: EndedAttempt, usage: Usage) -> Charge:
     """What a call cost, by its provider's own usage and the price when it began.
 
-    A counted share of an own engine's hour is at most what was held of it.
+    A counted share of an hour of one's own engine is at most what was held of it.
     """
     at = utc(call.claim.started_at)
     found = charge(call.deployment, usage, at)
@@ -146,7 +146,9 @@ def charged(call: EndedAttempt, usage: Usage) -> Charge:
 
 
 def engine_time(deployment: Deployment, started_at: int, until: int, held: NanoUSD) -> NanoUSD:
-    """An own engine's time from the claim until ``until`` (epoch µs), at most what was held."""
+    """What the time from the claim until ``until`` (epoch µs) costs on an engine of one's own: at
+    most what was held.
+    """
     seconds = max(0, until - started_at) / SECOND_US
     at = utc(started_at)
     return min(charge(deployment, Usage(engine_seconds=seconds), at).cost, held)

@@ -14,7 +14,7 @@ from tierqueue.router.policy.policy import Policy, parse_policy
 
 @pytest.fixture(scope="session")
 def policy() -> Policy:
-    """An own engine by the hour, ``small``, and a vendor's model by the token, ``best``."""
+    """One's own engine by the hour, ``small``, and a vendor's model by the token, ``best``."""
     return parse_policy(PRICED, "test")
 
 

@@ -14,6 +14,8 @@ INSTEAD = {
     "standing": "conditions, status, in force, snapshot",
     "house engine": "own engine",
     "house's engine": "own engine",
+    "house_engine": "own engine",
+    "houseengine": "own engine",
     "house tier": "gpu tier",
     "dear": "expensive, high",
     "dearer": "more expensive",

@@ -13,6 +13,7 @@ from tierqueue.router.choose import Conditions
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.item import Demands
 from tierqueue.router.policy.demands import resolve
+from tierqueue.router.policy.duration import microseconds
 from tierqueue.router.policy.policy import Policy
 from tierqueue.tasks.kinds.job_document import JobDocument
 from tierqueue.tasks.results.delivery import Delivery
@@ -35,7 +36,7 @@ class Documents:
     ) -> None:
         self._ledger = ledger
         self._delivery = delivery
-        self._lease_us = round(lease_seconds * 1_000_000)
+        self._lease_us = microseconds(lease_seconds)
         self.use(policy)
 
     def use(self, policy: Policy) -> None:

@@ -25,6 +25,7 @@ from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import TierqueueError
 from tierqueue.router.item import TIERS, Tier
 from tierqueue.router.lifecycle import State
+from tierqueue.router.policy.duration import microseconds
 from tierqueue.router.policy.policy import Policy, parse_policy
 from tierqueue.tasks.broker.slices import Slice, cut
 from tierqueue.tasks.results.delivery import Delivery
@@ -46,7 +47,7 @@ _log = structlog.get_logger(__name__)
 BATCH = 512
 """Most items routed in one transaction."""
 
-_SOON_US = round(TICK_SECONDS * 1_000_000)
+_SOON_US = microseconds(TICK_SECONDS)
 """Microseconds within which what waits for its time is looked for more often."""
 
 _RENEWED = (State.QUEUED, State.ROUTED)
@@ -89,7 +90,7 @@ class RoutingStage:
         self._send = send
         self._delivery = delivery
         self._received = received
-        self._resend = round(resend * 1_000_000)
+        self._resend = microseconds(resend)
         self._checkpoint = checkpoint
         self._taken = taken
         self._sweep = Sweep(ledger, policy, send, delivery, self._resend)

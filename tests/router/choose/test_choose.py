@@ -238,7 +238,7 @@ def test_demands_that_were_never_resolved_are_refused() -> None:
 
 
 def _hourly(bound: str, price: tuple[str, str], counts: str = "cash") -> Policy:
-    """An own engine by the hour whose bound is ``bound`` dollars, beside a cheaper-bound API."""
+    """One's own engine by the hour whose bound is ``bound`` dollars, beside a cheaper-bound API."""
     house = a_spec("house", price=None)
     text = policy_text([house, a_spec("api", OPEN, boundary="vendor:a", price=price)])
     where = "[deployments.house]\n"

@@ -360,7 +360,7 @@ def test_resolving_twice_changes_nothing() -> None:
     assert resolve(once, "tierqueue.extract", policy, 999) == once
 
 
-def test_a_house_engine_routes_by_its_own_window_where_none_is_stated() -> None:
+def test_an_engine_of_ones_own_routes_by_its_own_window_where_none_is_stated() -> None:
     bare = HOUSE.replace("context_window = 32768\n", "")
     told = parse_policy(bare + "engine_options = { max_model_len = 4096 }", "test")
     assert told.deployments["house"].context_window == 4096

@@ -1,4 +1,4 @@
-"""What is held of an own engine for one more call, by how long its answers took."""
+"""What is held of one's own engine for one more call, by how long its answers took."""
 
 import math
 from collections import Counter

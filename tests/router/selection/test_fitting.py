@@ -122,7 +122,7 @@ interactive_within = 5
 
 
 def hybrid(item: WorkItem, queue: Queue, seconds: float = 1.0) -> Route:
-    """Where an item goes that an own engine or a more expensive API could answer."""
+    """Where an item goes that the team's own engine or a more expensive API could answer."""
     api = a_spec("api", OPEN, price=("1", "2"), boundary="vendor:acme")
     text = policy_text([a_spec("house", price=None), api])
     where = "[deployments.house]\n"

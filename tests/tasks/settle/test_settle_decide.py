@@ -260,7 +260,7 @@ def test_whatever_follows_a_lost_reply_its_hold_is_booked_once(
         assert made.next_state is State.WAITING
 
 
-def test_a_lost_call_of_a_house_engine_is_charged_its_time_and_tried_again() -> None:
+def test_a_lost_call_of_an_engine_of_ones_own_is_charged_its_time_and_tried_again() -> None:
     made = settled(at("house"), Unknown(kind="read", message="lost"))
     assert (made.cost, made.next_state) == (2 * GPU_SECOND, State.WAITING)
 

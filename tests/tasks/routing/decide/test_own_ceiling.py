@@ -57,7 +57,7 @@ def ends(call: Call, seconds: float) -> Outcome:
 
 
 def test_what_no_longer_fits_where_it_was_routed_goes_where_it_fits(ledger: Ledger) -> None:
-    """One item more costs nothing on the own engine, so it is first; its hold is large."""
+    """One item more costs nothing on one's own engine, so it is first; its hold is large."""
     prices = BY_THE_HOUR.format(price="3.60") + BY_THE_TOKEN.format(name="cheap", price="1")
     way = Way(ledger, parse_policy(HEAD.format(calls=3) + prices, "test"))
     way.submit(max_cost=70_000_000)

@@ -14,7 +14,7 @@ import pytest
 from pydantic import BaseModel
 
 from bench.chaos.hook import Hook
-from bench.chaos.house_engine import HouseEngine
+from bench.chaos.own_engine import OwnEngine
 from bench.null_engine import NullEngine
 from bench.stage.noted_engine import NotedEngine
 from examples.tiny_tickets import NAME
@@ -88,7 +88,7 @@ def made(kind: str, address: str, folder: Path) -> tuple[Any, str]:
     if kind == "noted":
         return NotedEngine(str(folder / "calls")), "null"
     if kind == "storm":
-        return HouseEngine(folder / "calls.jsonl", 0.0, Hook(folder, "worker")), "null"
+        return OwnEngine(folder / "calls.jsonl", 0.0, Hook(folder, "worker")), "null"
     model = str(make_tiny_model(folder))
     options = {"max_model_len": 1024, "kv_cache_memory_bytes": 64 << 20, "max_num_seqs": 64}
     return VllmEngine(deployment=kind, model=model, options=options), model
@@ -193,7 +193,7 @@ def test_the_same_prompt_has_the_same_input_tokens_however_they_were_cached(
     assert min(first.input_tokens, second.input_tokens) >= 0
 
 
-def test_a_house_engine_charges_engine_time_and_a_vendor_none(subject: Subject) -> None:
+def test_an_engine_of_ones_own_charges_engine_time_and_a_vendor_none(subject: Subject) -> None:
     usage = completed(subject.complete(a_call(subject.model))).usage
     assert (usage.engine_seconds > 0) is not subject.metered
 

@@ -1,4 +1,4 @@
-"""The own engine of the storm: the null engine, which keeps books outside the system."""
+"""The storm's own engine: the null engine, which keeps books outside the system."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ POISON = "[[kills its worker]]"
 """In a prompt: the call takes the whole process with it."""
 
 
-class HouseEngine(NullEngine):
+class OwnEngine(NullEngine):
     """Answers with the item and the fence that it was asked under, where no schema is.
 
     ``log`` gets one JSON line as a call begins and one as it ends: item, fence, attempt, the

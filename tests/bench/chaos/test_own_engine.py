@@ -1,4 +1,4 @@
-"""The own engine of the storm writes down what it was asked, outside the system."""
+"""The storm's own engine writes down what it was asked, outside the system."""
 
 import asyncio
 import json
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.chaos.hook import Hook
-from bench.chaos.house_engine import HouseEngine
+from bench.chaos.own_engine import OwnEngine
 from tests.workers.engines.engine_calls import a_call
 from tierqueue.router.outcome import Completed, Interrupted, Reply
 
@@ -14,7 +14,7 @@ from tierqueue.router.outcome import Completed, Interrupted, Reply
 def asked(folder: Path, seconds: float = 0.0, **stated: Any) -> tuple[Reply, list[dict[str, Any]]]:
     """What came of one call, and the lines it left."""
     log = folder / "calls.jsonl"
-    engine = HouseEngine(log, seconds, Hook(folder, "worker"))
+    engine = OwnEngine(log, seconds, Hook(folder, "worker"))
 
     async def call() -> Reply:
         await engine.start()
