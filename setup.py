@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: the README on a package page, where no file stands beside it."""
+"""The README on a package page, without links into the checkout; all else is in pyproject.toml."""
 
 import re
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""What is measured: every module here is one bench, and what they stand on has folders."""
+"""Benches: each module here is one measurement, and what they stand on has folders."""

@@ -1,4 +1,4 @@
-"""Who goes first: single calls, small tenants and a paused budget beside one large backlog."""
+"""The bench of fairness: single calls, small tenants, a paused budget beside one large backlog."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""How much of a ticket queue needs no model: coverage and agreement at certified promises."""
+"""The bench of surrogates: coverage and agreement on a ticket queue at certified promises."""
 
 import argparse
 import csv

@@ -1,4 +1,4 @@
-"""How right the tiny ticket model is through each engine, and whether its margin says so."""
+"""The bench of the tiny ticket model: accuracy by engine, and whether its margin tells it."""
 
 import argparse
 import asyncio

@@ -1,1 +1,1 @@
-"""What a team writes of its own: a pipeline, a triage, and a demonstration of the whole system."""
+"""Examples of a team's own code: a pipeline, a triage, a demonstration of the whole system."""

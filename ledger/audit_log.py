@@ -1,4 +1,4 @@
-"""What operators did: append-only, written in the transaction that does it."""
+"""The audit log of operators' actions: append-only, written in the transaction that acts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self

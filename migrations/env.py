@@ -1,4 +1,4 @@
-"""How Alembic reaches the ledger: through the connection it is given, or a developer's own URL."""
+"""Alembic's way to the ledger: the connection it is given, or a developer's own URL."""
 
 import os
 

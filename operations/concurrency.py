@@ -1,4 +1,4 @@
-"""How many calls of a tier may be in flight at once, and which bound is the smallest.
+"""The bounds on a tier's calls in flight at once, and the smallest of them.
 
 Three bounds hold together: what an operator or the policy says of the tier, what the pools of its
 running workers let through, and ``in_flight`` of its deployments.

@@ -1,4 +1,4 @@
-"""Where work stands, tier by tier: at a cost that no backlog raises."""
+"""The status of work, tier by tier: at a cost that no backlog raises."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What is known of a deployment over all workers: whether it serves, and who may call it now.
+"""A deployment's condition over all workers: whether it serves, and who may call it now.
 
 A deployment's fault is nobody's call. ``its_own`` is the one place that says when a fault is the
 item's after all; ``after`` is the one place that says how a condition changes.

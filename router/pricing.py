@@ -1,4 +1,4 @@
-"""What a call can cost at the most, before it; and what it did cost, after it."""
+"""The price of a call: at the most before it, and in fact after it."""
 
 from dataclasses import dataclass
 from datetime import date, datetime

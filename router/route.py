@@ -1,4 +1,4 @@
-"""What a routing decision is: where an item goes and why there, or why it goes nowhere."""
+"""A routing decision: where an item goes and why there, or why it goes nowhere."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Whether the model that answered is the one that was asked for, under another of its names."""
+"""The model that answered: whether it is the one that was asked for, under another name."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What can be known of an item before it runs, and how likely each tier is right."""
+"""Signals of an item before it runs, and each tier's chance of being right."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

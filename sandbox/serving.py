@@ -1,4 +1,4 @@
-"""What a call comes to: its text, how it ends, what it used and what that costs."""
+"""The serving of a call: its text, its end, its usage and its cost."""
 
 import hashlib
 import json

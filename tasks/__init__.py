@@ -1,4 +1,4 @@
-"""What producers import: ``from tierqueue.tasks import classify``.
+"""The producers' package: ``from tierqueue.tasks import classify``.
 
 Each name is loaded when it is first asked for: a command, or a service that calls one task type,
 starts without the rest.

@@ -1,4 +1,4 @@
-"""What calls and ``.get()`` raise: ``from tierqueue.tasks import errors``, then ``errors.NoRoute``.
+"""Errors of calls and ``.get()``: ``from tierqueue.tasks import errors``, then ``errors.NoRoute``.
 
 A call raises ``InvalidItem``, ``Misconfigured`` or ``LedgerMismatch``; ``.get()`` one of the
 subclasses of ``DeadLettered``, whose ``reason`` is the dead letter's. All are ``TierqueueError``.

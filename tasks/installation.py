@@ -1,4 +1,4 @@
-"""What a process has of the installation it belongs to: settings, ledger, policy, wakes."""
+"""The installation that a process belongs to: settings, ledger, policy, wakes."""
 
 from functools import cached_property
 from typing import TYPE_CHECKING

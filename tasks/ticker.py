@@ -1,4 +1,4 @@
-"""What a process does again and again, on a thread of its own."""
+"""The ticker: an action repeated on a thread of its own."""
 
 import threading
 import time

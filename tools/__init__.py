@@ -1,1 +1,1 @@
-"""What only a checkout needs: nothing of it is installed."""
+"""Tools of a checkout: nothing of them is installed."""

@@ -1,4 +1,4 @@
-"""What ended calls say of their deployments: whose fault each one is, and what is written down."""
+"""Verdicts on ended calls: whose fault each one is, and what is written down of its deployment."""
 
 import random
 import time

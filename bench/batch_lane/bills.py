@@ -1,4 +1,4 @@
-"""What was billed and what was charged: the sandbox's books and the ledger's, item by item."""
+"""The bills of a batch run: the sandbox's books beside the ledger's charges, item by item."""
 
 from collections import Counter
 from collections.abc import Sequence

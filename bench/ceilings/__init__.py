@@ -1,1 +1,1 @@
-"""What ceilings are worth under concurrency, kills, retries, escalations and lost replies."""
+"""The bench of ceilings: concurrency, kills, retries, escalations and lost replies."""

@@ -1,1 +1,1 @@
-"""What the fault bench runs: real worker processes, producers and the faults that befall them."""
+"""The fault bench's run: real worker processes, producers and the faults that befall them."""

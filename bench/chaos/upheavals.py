@@ -1,4 +1,4 @@
-"""What befalls a run beside kills: deploys, and a broker or a database that goes and comes back."""
+"""Upheavals beside kills: deploys, and a broker or a database that goes and comes back."""
 
 import json
 import os

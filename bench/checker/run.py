@@ -1,4 +1,4 @@
-"""What the checker judges: the ledger's tables as they stand, and every log beside them."""
+"""The run under judgement: the ledger's tables as they stand, and every log beside them."""
 
 import json
 import sqlite3

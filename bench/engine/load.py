@@ -1,4 +1,4 @@
-"""What is asked in this bench: a task type whose answers have a fixed length."""
+"""The load of the engine bench: a task type whose answers have a fixed length."""
 
 from collections.abc import Mapping
 from functools import lru_cache

@@ -1,1 +1,1 @@
-"""What a ladder of a small model and a frontier one costs for the frontier's accuracy."""
+"""The price of frontier accuracy from a ladder of a small model and a frontier one."""

@@ -1,4 +1,4 @@
-"""What a ladder of a small model and a frontier one costs for a share of the frontier's accuracy.
+"""The price of a share of the frontier's accuracy, on a ladder of a small model and a frontier one.
 
 The small model is real: the tiny ticket model on BANKING77's test tickets, and so is the
 surrogate, both recorded (``bench.ladder.recorded``). The stronger tier is a simulation: it is right

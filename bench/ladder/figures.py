@@ -1,4 +1,4 @@
-"""What a ladder costs for a share of the frontier's accuracy, from outcomes that are known."""
+"""Figures of a ladder: its cost for a share of the frontier's accuracy, from known outcomes."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What the ladder's real tiers said of BANKING77's test tickets, kept as data.
+"""Recorded outcomes of the ladder's real tiers on BANKING77's test tickets, kept as data.
 
 ``python -m bench.ladder --record --train train.csv --test test.csv`` writes it: the tiny ticket
 model by llama.cpp, and a surrogate trained from the training tickets and certified at .95.

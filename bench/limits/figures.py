@@ -1,4 +1,4 @@
-"""What the sandbox's own log says of one case."""
+"""Figures of one case of limits, by the sandbox's own log."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence

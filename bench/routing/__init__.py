@@ -1,1 +1,1 @@
-"""How well the gain predictor spends the strong model's calls, beside a few lines."""
+"""The bench of the gain predictor: how it spends the strong model's calls, beside a few lines."""

@@ -1,4 +1,4 @@
-"""How well the gain predictor spends the strong model's calls, beside what a few lines reach."""
+"""The gain predictor's spending of the strong model's calls, beside what a few lines reach."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""What a learned router must be seen beside: chance, length, prior, k-NN, and who knows it all."""
+"""Baselines of a learned router: chance, length, prior, k-NN, and an oracle that knows it all."""
 
 from collections.abc import Callable, Sequence
 from random import Random

@@ -1,1 +1,1 @@
-"""What the benches stand on: databases, a system with the null engine, bare Celery."""
+"""The stage of the benches: databases, a system with the null engine, bare Celery."""

@@ -1,4 +1,4 @@
-"""What stands for the engine of every deployment: the null engine, which notes its calls."""
+"""The noted engine: the null engine in place of every deployment's, which notes its calls."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""What the benches stand on: durable databases, and our system with the null engine in it."""
+"""The system under a bench: durable databases, and tierqueue with the null engine."""
 
 import json
 import shlex

@@ -1,1 +1,1 @@
-"""What the benches ask about: tickets, the same in other hands, and foreign matters."""
+"""Texts of the benches: tickets, the same in other hands, and foreign matters."""

@@ -1,4 +1,4 @@
-"""Where a run of the demo takes place: its folder, its policy, its processes, its keys."""
+"""The place of a demo's run: its folder, its policy, its processes, its keys."""
 
 import fcntl
 import os

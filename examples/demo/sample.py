@@ -1,6 +1,4 @@
-"""What the demo sends: tickets and documents written for it, and four items that end badly or
-better than they began, on purpose.
-"""
+"""The demo's sample: tickets and documents of its own, and four items that end otherwise."""
 
 import json
 from collections.abc import Iterator, Mapping

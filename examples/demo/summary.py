@@ -1,4 +1,4 @@
-"""What a run of the demo came to: read from the ledger, told as a table or as JSON."""
+"""The summary of a demo's run: read from the ledger, printed as a table or as JSON."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What people do to a ticket beside asking: slips of the keyboard, greetings, other matters."""
+"""Noise in tickets, as people make it: slips of the keyboard, greetings, other matters."""
 
 from random import Random
 

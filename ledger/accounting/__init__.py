@@ -1,1 +1,1 @@
-"""What was spent and on what, and the proof that the books balance."""
+"""Accounting: spending by task, tier and budget, and the proof that the books balance."""

@@ -1,4 +1,4 @@
-"""What was spent, grouped: items, tokens and nano-dollars of the calls begun in a time."""
+"""Spending in groups: items, tokens and nano-dollars of the calls begun in a time."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,1 +1,1 @@
-"""What may be spent: the books of holds and charges, how they stand, and whom to warn."""
+"""Ceilings of spending: the books of holds and charges, their status, and whom to warn."""

@@ -1,1 +1,1 @@
-"""What items carry beside their arguments: bytes, each kept once."""
+"""Contents that items carry beside their arguments: bytes, each kept once."""

@@ -1,1 +1,1 @@
-"""What is known of whether answers are right, and what was paid for them."""
+"""Evidence of whether answers are right, and what was paid for them."""

@@ -1,1 +1,1 @@
-"""What holds for all processes at once: policy, conditions, pauses, calls in flight of a tier."""
+"""State in force for all processes: policy, conditions, pauses, calls in flight of a tier."""

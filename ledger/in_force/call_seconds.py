@@ -1,4 +1,4 @@
-"""How long the answers of engines paid by the hour took, by task type and deployment.
+"""Durations of answers of engines paid by the hour, in seconds, by task type and deployment.
 
 Counted by size in the transaction that settles them, and read by whoever routes and claims.
 """

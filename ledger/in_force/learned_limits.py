@@ -1,4 +1,4 @@
-"""What was learned of deployments' limits, for a broker that has forgotten it."""
+"""Limits of deployments as they were learned, for a broker that has forgotten them."""
 
 from collections.abc import Iterable
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""What operators set of a tier while it runs: calls in flight over all its workers."""
+"""An operator's bound on a tier's calls in flight over all its workers, set while it runs."""
 
 from collections.abc import Mapping
 from typing import Any

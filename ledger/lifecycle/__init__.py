@@ -1,1 +1,1 @@
-"""Where an item is: every move from submitted to its end, each in one transaction."""
+"""The lifecycle: every move of an item from submitted to its end, each in one transaction."""

@@ -1,1 +1,1 @@
-"""Who is alive, what waits and what died: figures that cost the same whatever the backlog."""
+"""Monitoring: who is alive, what waits and what died, at a cost that no backlog raises."""

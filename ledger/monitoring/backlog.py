@@ -1,4 +1,4 @@
-"""What is ready, waits and runs, counted up to a bound: a check costs the same whatever waits."""
+"""The backlog: ready, waiting and running items, counted up to a bound, so a check stays cheap."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""How items ended lately: what died and why, and what an item cost."""
+"""Recent endings of items: what died and why, and what an item cost."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a round of the routing stage begins from."""
+"""The outset of a round of the routing stage, read in one question."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""How full each tier's queue is, by the ledger."""
+"""The depth of each tier's queue, by the ledger."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What waits for the rates of deployments, or is to be called before, counted up to a bound."""
+"""Waits for the rates of deployments, and the items ahead of them, counted up to a bound."""
 
 from collections.abc import Collection
 

@@ -1,4 +1,4 @@
-"""Whether the ledger takes writes, which only writing finds out: reading may go on without."""
+"""The proof that the ledger takes writes, by writing: reading may go on without."""
 
 import errno
 import os

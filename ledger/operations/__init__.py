@@ -1,1 +1,1 @@
-"""What operators read and change: dead letters, jobs, ceilings, erasure, raw messages."""
+"""Operators' reads and changes: dead letters, jobs, ceilings, erasure, raw messages."""

@@ -1,4 +1,4 @@
-"""What operators change of ceilings, and the record of it: who, when, from what, to what."""
+"""Operators' changes of ceilings, and the record of them: who, when, from what, to what."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Where a job's rows are, by sums that the database keeps: a check costs the same at any size."""
+"""The counts of a job's rows, as sums that the database keeps: as cheap to read at any size."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Which dead letters were announced at the broker: each once, and again after a broker loss."""
+"""Announcements of dead letters at the broker: each once, and again after a broker loss."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What of the ledger is simulated: which calls, items and jobs have money or answers made up."""
+"""Simulated parts of the ledger: calls, items and jobs whose money or answers are made up."""
 
 from collections.abc import Collection
 from typing import Any

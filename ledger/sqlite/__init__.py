@@ -1,1 +1,1 @@
-"""What a ledger in a SQLite file needs of its own: its path, turns to write, a log of moves."""
+"""A SQLite file's own needs as a ledger: its path, turns to write, a log of moves."""

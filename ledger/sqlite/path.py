@@ -1,4 +1,4 @@
-"""Where a SQLite ledger can be, and why not elsewhere: SQLite itself would say less."""
+"""The path of a SQLite ledger, and why it cannot be elsewhere: SQLite itself would say less."""
 
 import os
 from pathlib import Path

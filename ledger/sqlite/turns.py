@@ -1,4 +1,4 @@
-"""Whose turn it is to write to a SQLite file."""
+"""Turns at writing to a SQLite file: one writer at a time, among threads and processes."""
 
 import fcntl
 import os

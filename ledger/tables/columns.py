@@ -1,4 +1,4 @@
-"""What every table is made of: the one ``metadata``, ids, JSON, and indexes on some rows alone."""
+"""The parts of every table: the one ``metadata``, ids, JSON, and indexes on some rows alone."""
 
 from typing import Any
 

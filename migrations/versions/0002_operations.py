@@ -1,4 +1,4 @@
-"""What operators need: pauses, heartbeats, announced dead letters, erasure, chords of our own."""
+"""Tables of operators: pauses, heartbeats, announced dead letters, erasure, chords of our own."""
 
 from collections.abc import Sequence
 

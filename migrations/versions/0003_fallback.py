@@ -1,4 +1,4 @@
-"""What an item may fall back to, and whether it did."""
+"""An item's permitted fallback, and whether it was taken."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What is known of a deployment over all processes: whether it serves, and since when not."""
+"""A deployment's condition over all processes: whether it serves, and since when not."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What an item was charged for engines of the house, which no ceiling counts."""
+"""An item's charge for engines of the house, which no ceiling counts."""
 
 from collections.abc import Sequence
 

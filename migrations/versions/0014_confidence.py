@@ -1,4 +1,4 @@
-"""How sure a model was of an answer, and how sure it has to be."""
+"""A model's confidence in an answer, and the least that an item demands."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""How each deployment's answers to a task type were judged."""
+"""Judgements of each deployment's answers to a task type, counted."""
 
 from collections.abc import Sequence
 

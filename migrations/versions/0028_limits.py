@@ -1,4 +1,4 @@
-"""What operators set of deployments' limits."""
+"""Operators' limits of deployments."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What people said of answers."""
+"""People's judgements of answers, as labels."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Where a job's rows are, counted by the database itself as they move.
+"""The counts of a job's rows, kept by the database itself as they move.
 
 Triggers count, so that a process of an older release counts as a newer one does. SQLite has one
 writer, which adds to the sums; PostgreSQL's many append to a log, so that nobody waits for a sum,

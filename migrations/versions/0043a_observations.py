@@ -1,4 +1,4 @@
-"""What the replies of each deployment have been like lately."""
+"""Observations of each deployment's recent replies."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Who is told when a job is done, stopped or stalled."""
+"""Webhooks of jobs: an address that hears when one is done, stopped or stalled."""
 
 from collections.abc import Sequence
 

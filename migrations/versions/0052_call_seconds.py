@@ -1,4 +1,4 @@
-"""How long the answers of engines paid by the hour took."""
+"""Durations of answers of engines paid by the hour."""
 
 from collections.abc import Sequence
 

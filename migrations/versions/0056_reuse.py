@@ -1,4 +1,4 @@
-"""Which item's accepted answer may answer another that asks the same."""
+"""Reuse of an item's accepted answer for another that asks the same."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What was learned of deployments' limits."""
+"""Learned limits of deployments."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What waits for a time is found beside any number of documents that wait for their pieces."""
+"""An index of waits for a time, beside any number of documents that wait for their pieces."""
 
 from collections.abc import Sequence
 

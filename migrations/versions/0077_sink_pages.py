@@ -1,4 +1,4 @@
-"""Where the pages of a row that goes back into a table begin, so that its citations name them."""
+"""The first pages of a row that goes back into a table, so that its citations name them."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""When a batch was first found over at its provider: what its files lack then may still come."""
+"""The time at which a batch was first found over: what its files lack may still come."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What prompt caches served of what each deployment was sent, and what that saved."""
+"""Prompt caches by deployment: the share of its input that they served, and what that saved."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace

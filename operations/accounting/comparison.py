@@ -1,4 +1,4 @@
-"""What the same answers would have cost elsewhere, and what a GPU costs while it idles."""
+"""The price of the same answers elsewhere, and of a GPU's idle hours."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

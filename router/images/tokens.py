@@ -1,4 +1,4 @@
-"""How many tokens an image counts as, by the rules of the providers that say so.
+"""The tokens an image counts as, by the rules of the providers that publish theirs.
 
 OpenAI: https://developers.openai.com/api/docs/guides/images-vision, "Calculating costs"; that its
 larger models from gpt-5.4 on count 1.2 tokens a patch stands in measurements alone. Anthropic:

@@ -1,1 +1,1 @@
-"""What is learned from labels: who gains from a more expensive tier, who needs no model at all."""
+"""Models learned from labels: who gains from a more expensive tier, who needs no model at all."""

@@ -1,4 +1,4 @@
-"""What a text looks like, whatever it says: lengths, digits, marks, lines, formulas."""
+"""The surface of a text, whatever it says: lengths, digits, marks, lines, formulas."""
 
 import re
 from collections.abc import Sequence

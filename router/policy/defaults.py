@@ -1,4 +1,4 @@
-"""What a policy says of task types: their items' demands by default, and their floors."""
+"""Defaults of task types: their items' demands where none are stated, and their floors."""
 
 import json
 from collections.abc import Sequence

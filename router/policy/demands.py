@@ -1,4 +1,4 @@
-"""What an item demands where it does not say: its task type's defaults, then the policy's."""
+"""An item's demands, completed: its own, then its task type's defaults, then the policy's."""
 
 from tierqueue.router.item import TIERS, Demands, Fallback, Latency, Risk, Sensitivity, Tier
 from tierqueue.router.policy.defaults import (

@@ -1,4 +1,4 @@
-"""Which keys of a deployment hold for which engine, and what each engine needs."""
+"""Keys of a deployment by engine: those that hold for it, and those that it needs."""
 
 from collections.abc import Mapping
 from typing import Any

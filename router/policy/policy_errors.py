@@ -1,4 +1,4 @@
-"""What pydantic found wrong with a policy, in words that say which key and what to do."""
+"""Errors of a policy: pydantic's findings in words that name the key and what to do."""
 
 import json
 import re

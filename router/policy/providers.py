@@ -1,4 +1,4 @@
-"""What a provider takes and gives over the wire, as a deployment's ``profile`` or address says."""
+"""Providers' wires: what each takes and gives, by a deployment's ``profile`` or address."""
 
 from dataclasses import dataclass
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""What a policy says of calls that are made again."""
+"""The policy of retries: calls, backoff, and a call that may have been billed for nothing."""
 
 from typing import Literal
 

@@ -1,1 +1,1 @@
-"""What leaves under a pseudonym: rules that find it, and pseudonyms that stand for it."""
+"""Redaction: rules that find personal data, and pseudonyms that leave in its place."""

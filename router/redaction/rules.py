@@ -1,4 +1,4 @@
-"""What is taken out of a payload: kinds of personal data, and patterns that the policy states."""
+"""Rules of redaction: kinds of personal data, and patterns that the policy states."""
 
 import re
 from collections.abc import Callable, Iterator

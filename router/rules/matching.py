@@ -1,4 +1,4 @@
-"""Which texts a rule matches: those in which a phrase stands, or those that a table lists.
+"""The matching of a rule: texts in which a phrase stands, or those that a table lists.
 
 A text is the same in capitals, with other spaces, and whichever way its accents are written.
 """

@@ -1,1 +1,1 @@
-"""Which deployment is taken: the candidates, what their answers have shown, and in which order."""
+"""Selection of a deployment: the candidates, what their answers have shown, and their order."""

@@ -1,4 +1,4 @@
-"""How long the answers of own engines take, counted by size, and so how long the next one may."""
+"""Durations of own engines' answers, counted by size, and so a bound on the next one."""
 
 from collections.abc import Mapping
 from math import ceil, log2

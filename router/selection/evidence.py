@@ -1,4 +1,4 @@
-"""What a task type's answers have shown of each deployment, and what an accepted one costs."""
+"""Evidence of each deployment on a task type, and the cost of an accepted answer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

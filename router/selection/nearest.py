@@ -1,4 +1,4 @@
-"""Where nothing fits an item: the nearest change with which something would."""
+"""The nearest change with which something would fit an item that nothing fits."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace

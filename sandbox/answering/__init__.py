@@ -1,1 +1,1 @@
-"""What a model that is not there answers, and what that costs."""
+"""Answers of a model that is not there, and what they cost."""

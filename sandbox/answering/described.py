@@ -1,4 +1,4 @@
-r"""What is told in words: a schema in the prompt, bounds in a schema's description.
+r"""Forms described in words: a schema in the prompt, bounds in a schema's description.
 
 Clients tell bounds so where a vendor's subset has no key: ``"How sure\n\n{minimum: 0}"`` bounds a
 number for whoever reads descriptions, and a model does. What is told so is kept, never enforced:

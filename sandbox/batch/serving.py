@@ -1,4 +1,4 @@
-"""How a request of a batch is served and billed: at half the price, and logged first."""
+"""The serving of a batch's request: at half the price, and logged before it is billed."""
 
 import json
 from collections.abc import Callable

@@ -1,1 +1,1 @@
-"""What goes wrong on demand: faults by plan, troubles of a provider, limits that are passed."""
+"""Failures on demand: faults by plan, troubles of a provider, limits that are passed."""

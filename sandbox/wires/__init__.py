@@ -1,1 +1,1 @@
-"""What is asked and replied in: the forms of each provider, and what they take and refuse."""
+"""Wire formats: the forms of each provider's requests and replies, and what they refuse."""

@@ -1,4 +1,4 @@
-"""What was asked, whichever wire it came by, and what it used. Tokens are counted by our own rule.
+"""The call, whichever wire it came by, and its usage: tokens are counted by a rule of the sandbox.
 
 The rule is ``ceil(UTF-8 bytes / 4)`` over the prompt and, where there is one, the schema: simple
 enough that anyone can repeat it, and named in every log line.

@@ -1,4 +1,4 @@
-"""What the host of a model takes of a request and thinks before an answer, by the faults file.
+"""Hosts of models, by the faults file: what each takes of a request and thinks before an answer.
 
     [[refuses]]               # as hosts do that speak an API in part
     model = "open-*"

@@ -1,4 +1,4 @@
-"""What the two wire formats have in common: reading fields strictly, and the shape they share."""
+"""The common part of the two wire formats: strict reading of fields, and the shape they share."""
 
 from typing import Any, Protocol
 

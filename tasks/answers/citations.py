@@ -1,4 +1,4 @@
-"""Where in a document something stands: its page, from 1, and characters of that page."""
+"""A place in a document: its page, from 1, and characters of that page."""
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""How sure a model was of its answer, 0 to 1, by the probabilities of its tokens.
+"""A model's confidence in its answer, 0 to 1, by the probabilities of its tokens.
 
 A number that a model writes of itself is no measure; what it nearly wrote instead is one.
 """

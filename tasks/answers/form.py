@@ -1,4 +1,4 @@
-"""How a deployment is asked for the form of an answer: by a schema it enforces, or in words."""
+"""The form that a deployment is asked for: by a schema it enforces, or in words."""
 
 import json
 import re

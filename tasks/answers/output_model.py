@@ -1,4 +1,4 @@
-"""What an output model may hold, so that an answer can be given, stored and read again.
+"""The rules for output models: answers in them can be given, stored and read again.
 
 An answer is JSON three times: as a model writes it, in the ledger, and before its producer. Types
 that one of the three cannot carry are refused where the task type is declared.

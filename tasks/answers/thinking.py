@@ -1,4 +1,4 @@
-"""What a model said to itself in front of its answer, which is billed and is no part of it.
+"""A model's thoughts ahead of its answer, which are billed and are no part of it.
 
 Servers without a reasoning parser send it in the text. Chat templates may have opened the tag
 already, so that only its end is there.

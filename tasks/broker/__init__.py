@@ -1,1 +1,1 @@
-"""What travels over the broker: names, slices, wakes, events, commands."""
+"""The broker's traffic: names, slices, wakes, events, commands."""

@@ -1,4 +1,4 @@
-"""What is sent from a thread of its own, so that whoever asks neither waits nor sees it fail."""
+"""The background sender: a thread that sends, so that no caller waits or sees it fail."""
 
 import atexit
 import importlib

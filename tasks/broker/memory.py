@@ -1,4 +1,4 @@
-"""What the broker remembers beside its messages, and may forget: results, and keys of ours.
+"""The broker's memory beside its messages, which it may lose: results, and keys of ours.
 
 ``backend`` is the application's result backend. All of this raises the broker's own errors, which
 ``is_away`` knows.

@@ -1,4 +1,4 @@
-"""What lies on the broker and is no message at all: looked through before kombu acts on it.
+"""Envelopes: entries on the broker that are no messages, found before kombu acts on them.
 
 kombu pops an entry before it looks at it, and what it cannot open ends the worker.
 """

@@ -1,4 +1,4 @@
-"""What Celery does with a message of ours, where that is not to make a task of it for its pool."""
+"""Strategies of a Celery worker for messages that are not to become tasks of its pool."""
 
 from collections.abc import Callable
 from typing import Any

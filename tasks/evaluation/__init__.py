@@ -1,1 +1,1 @@
-"""Whether answers are right: labelled sets on every tier, and what people say of answers."""
+"""Evaluation of answers: labelled sets on every tier, and people's judgements."""

@@ -1,4 +1,4 @@
-"""What a ladder is worth: simpler ways to share the work out, at what the ladder has cost."""
+"""Baselines of a ladder: simpler ways to share the work out, at what the ladder has cost."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What people say of answers: right or wrong, and what would have been right."""
+"""People's feedback on answers: right or wrong, and what would have been right."""
 
 import json
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""Who of two tiers was right: rows for the gain predictor, from answers that the ledger holds.
+"""Rows for the gain predictor: which of two tiers was right, by answers that the ledger holds.
 
 Second answers ask two tiers the same, and so do evaluations; an item that was refused below was
 asked of two tiers as well. Since second answers are only asked for what was accepted, what was

@@ -1,4 +1,4 @@
-"""What a labelled set says of answers, kept as labels."""
+"""Labels of answers, from a labelled set."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What one way of asking has come to on a labelled set: right, paid, timed."""
+"""One way of asking, measured on a labelled set: right, paid, timed."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

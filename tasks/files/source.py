@@ -1,4 +1,4 @@
-"""What a source of rows is, whatever its format: a reader yields it, jobs and writers take it."""
+"""A source of rows in any format: a reader yields it, jobs and writers take it."""
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""What is wrong, in plain words, and what to do: judged by progress and by how items end."""
+"""Findings of what is wrong, and what to do: judged by progress and by how items end."""
 
 from collections.abc import Callable, Iterable, Iterator
 

@@ -1,4 +1,4 @@
-"""What died: since when, of what, and the way back."""
+"""Findings about dead letters: since when, of what, and the way back."""
 
 from collections.abc import Iterator, Mapping
 

@@ -1,4 +1,4 @@
-"""What waits for what, without a prophecy: only a time that is stated is certain to come."""
+"""Findings about waits, without a prophecy: only a time that is stated is certain to come."""
 
 from collections.abc import Iterator, Mapping
 

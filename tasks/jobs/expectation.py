@@ -1,4 +1,4 @@
-"""What an item is expected to cost: its first tier's calls, and the chance of each tier above.
+"""An item's expected cost: its first tier's calls, and the chance of each tier above.
 
 Every figure comes with a range, the narrower the more items it is learned from: of a few items a
 mean says little, and that none of three answers was refused says nothing of the fourth.

@@ -1,4 +1,4 @@
-"""What a job under way will have cost in the end, how fast its rows end, and when the last does.
+"""The outlook of a job under way: its final cost, the pace of its rows, the end of the last.
 
 Learned from the job's own items that have ended. The range is that of a mean over them and of the
 chance to go on to another tier: where the rows to come are of another kind, it does not hold.

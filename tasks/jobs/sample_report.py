@@ -1,4 +1,4 @@
-"""What a sample of a job says of its whole file: who answers, for how much, in what time."""
+"""The report of a sample on its whole file: who answers, for how much, in what time."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

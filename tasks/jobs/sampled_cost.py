@@ -1,4 +1,4 @@
-"""What a whole file will come to, told from a few of its rows: a figure with its range.
+"""A whole file's cost, estimated from a few of its rows: a figure with its range.
 
 What rows cost where they are asked first varies with their length, and a few tell it well. That an
 answer is refused and the row goes to a more expensive tier is rare and costs much: that none of

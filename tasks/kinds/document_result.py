@@ -1,4 +1,4 @@
-"""What a long document's items come to: one answer, one receipt, one end."""
+"""The result of a long document, from its items: one answer, one receipt, one end."""
 
 import time
 from collections import Counter

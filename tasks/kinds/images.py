@@ -1,4 +1,4 @@
-"""What is asked of an image: a question, these fields, or one of these labels."""
+"""Tasks about an image: a question, these fields, or one of these labels."""
 
 from typing import Annotated, Unpack
 

@@ -1,1 +1,1 @@
-"""How producers are told what became of their items, as Celery tells it."""
+"""Results for producers: what became of their items, as Celery tells it."""

@@ -1,4 +1,4 @@
-"""What ``.delay()`` and ``.get()`` return: Celery's result, and an answer that knows its types."""
+"""The results of ``.delay()`` and ``.get()``: Celery's own, and an answer that knows its types."""
 
 from typing import Any, Generic, TypedDict
 

@@ -1,1 +1,1 @@
-"""Which deployment gets an item: what the routing stage, a quote and a settlement decide alike."""
+"""Routing of items to deployments: one decision for routing stage, quotes and settlements."""

@@ -1,6 +1,4 @@
-"""What all who answer below the tiers have in common: whom they leave alone, what is audited of
-them, and their receipts.
-"""
+"""The common rules of all who answer below the tiers: whom they leave alone, audits, receipts."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What becomes of submitted items: a route or a death, chosen from their rows alone."""
+"""The decision on submitted items: a route or a death, chosen from their rows alone."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""Which items are asked under another prompt than their task type's own."""
+"""The draw of items that are asked under another prompt than their task type's own."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""Whether a document is done whole or in pieces: by what an answer that is accepted costs.
+"""The choice to do a document whole or in pieces, by the cost of an accepted answer.
 
 One call of the whole may need a tier with a larger context window. It goes there where no more is
 paid for it than for all pieces and what joins them, by the upper bounds of the calls and, where a

@@ -1,4 +1,4 @@
-"""When a schedule is due: a cron line on the clock of a time zone, or an interval.
+"""The times of a schedule: a cron line on the clock of a time zone, or an interval.
 
 Fields of a cron line are read by Celery's own parser. A time of day that a clock put forward leaves
 out is due as much later as it was put forward; one that a clock put back shows twice is due the

@@ -1,1 +1,1 @@
-"""What becomes of a call that ended: decided here, written by the ledger."""
+"""The settlement of a call that ended: decided here, written by the ledger."""

@@ -1,4 +1,4 @@
-"""Which accepted items are answered once more, by whom, and on what terms.
+"""Second items: accepted ones that are answered once more, by whom, and on what terms.
 
 The draw is a hash of the item's id, so that it is the same whoever settles. Nothing is drawn of
 what an evaluation asked, of what fell back, and of second items themselves; whom a wall keeps out

@@ -1,4 +1,4 @@
-"""What the ledger is to write of a call that ended: its charge, and where its item goes."""
+"""The writes of a call that ended, for the ledger: its charge, and where its item goes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -1,1 +1,1 @@
-"""What a task type is: how a call is checked and committed, and how an answer is judged."""
+"""Task types: how a call is checked and committed, and how an answer is judged."""

@@ -1,4 +1,4 @@
-"""What an item takes over from items before it in a chain or chord."""
+"""Inputs that an item takes over from items before it in a chain or chord."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a row says, and what an item asks, as hashes: equal ones may share an answer."""
+"""Fingerprints of rows and of items' questions: equal ones may share an answer."""
 
 import hashlib
 import json

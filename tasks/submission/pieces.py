@@ -1,4 +1,4 @@
-"""How a document that is longer than a piece is done: what of it is a piece, and when it is cut."""
+"""Pieces of a document that is longer than one: what each holds, and when they are cut."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

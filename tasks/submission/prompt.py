@@ -1,4 +1,4 @@
-"""What a task type says to a model."""
+"""The prompt of an item: its task type's instruction, what items share, and its own question."""
 
 import hashlib
 from collections.abc import Sequence

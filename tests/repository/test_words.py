@@ -141,6 +141,15 @@ def test_a_module_is_called_by_what_it_holds(tree: list[Path]) -> None:
     assert [str(path) for path in ours if {*path.with_suffix("").parts} & NO_MODULES] == []
 
 
+QUESTION = re.compile(r'r?"""(What|Who|Whose|How|Which|Where|When|Why|Whether)\b')
+"""How a sentence begins that asks; the map of the packages shows what a module is."""
+
+
+def test_a_module_says_first_what_it_is(code: dict[Path, str]) -> None:
+    ours = {path: text for path, text in code.items() if path.parts[0] != "tests"}
+    assert [str(path) for path, text in ours.items() if QUESTION.match(text)] == []
+
+
 UNIT = re.compile(r"(micro|milli|)seconds?\b", re.IGNORECASE)
 SAYS_IT = re.compile(r"(SECONDS?|_US|_MS)$")
 BARE = re.compile(r"^_?(SECOND|MINUTE|HOUR|DAY|WEEK|MICROSECOND)$")

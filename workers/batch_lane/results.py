@@ -1,4 +1,4 @@
-"""What became of each request of a batch that is over: a line in one of its files, or none."""
+"""Results of a batch that is over: each request's line in one of its files, or none."""
 
 import json
 from collections import Counter

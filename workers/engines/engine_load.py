@@ -1,4 +1,4 @@
-"""What an engine's scheduler says of itself, and how many calls are worth having in flight."""
+"""An engine's load, by its own scheduler, and the calls that are worth having in flight."""
 
 import math
 import threading

@@ -1,4 +1,4 @@
-"""Whose time an engine's seconds are: each call in flight gets an equal share of each instant."""
+"""An engine's time, shared out: each call in flight gets an equal part of each instant."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""Which answers of task types an engine's own grammar cannot hold: said at the start, not later."""
+"""Forms of answers that an engine's own grammar cannot hold: said at the start, not later."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass

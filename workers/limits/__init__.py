@@ -1,1 +1,1 @@
-"""How much may be asked of a deployment now: limiter, breaker, calls in flight."""
+"""Limits of a deployment: limiter, breaker, calls in flight."""

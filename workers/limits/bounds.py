@@ -1,4 +1,4 @@
-"""What the limiter is told and what it answers: bounds, calls wanted, grants, calls that ended."""
+"""The limiter's terms: bounds, calls wanted, grants, calls that ended."""
 
 import math
 from collections.abc import Mapping, Sequence

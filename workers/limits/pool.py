@@ -1,4 +1,4 @@
-"""How many calls run at once: the gate of this process, and the tier's bound in the ledger.
+"""The pool of calls at once: the gate of this process, and the tier's bound in the ledger.
 
 Three bounds hold together: the gate (this process; ``-c N``, then Flower's grow and shrink), the
 tier's calls in flight (all processes; ``tierqueue concurrency set``) and the deployment's. The

@@ -1,4 +1,4 @@
-"""What a deployment, a provider's account or a budget allows; an item's call is granted in all."""
+"""Rates of a deployment, a provider's account or a budget; an item's call is granted in all."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What the calls of one slice share with others: their account, and each its item's budget."""
+"""The sharing of rates by a slice's calls: with their account, and each with its item's budget."""
 
 from collections.abc import Mapping
 

@@ -1,1 +1,1 @@
-"""What the routing stage's ticks mend: ended leases, lost messages, what has had its time."""
+"""Maintenance by the routing stage's ticks: ended leases, lost messages, what has had its time."""

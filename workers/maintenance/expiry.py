@@ -1,5 +1,4 @@
-"""What ran out of time: the leases of workers that went silent, deadlines that have passed, and
-those that batches would miss.
+"""Expiry: leases of silent workers, deadlines that passed, and those that batches would miss.
 
 It asks the ledger alone, on a thread of its own: a broker that takes connections and says nothing
 holds up no recovery.

@@ -1,4 +1,4 @@
-"""What was lost on the way is found again, by any routing stage, in the ledger."""
+"""Recovery of what was lost on the way: any routing stage finds it again in the ledger."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""When what failed for a job is tried again: later each time, and at last no more."""
+"""Retries of what failed for a job: later each time, and at last no more."""
 
 from tierqueue.router.policy.duration import HOUR_US, SECOND_US
 

@@ -1,1 +1,1 @@
-"""What every long-running process has: how it was started, its heartbeat, its event loop."""
+"""The common parts of long-running processes: their start, their heartbeat, their event loop."""

@@ -1,4 +1,4 @@
-"""Whether Celery started this process as the system needs it: its pool, its queue, its size."""
+"""Celery's options, checked as the system needs them: its pool, its queue, its size."""
 
 from typing import Any
 

@@ -1,6 +1,4 @@
-"""Who answers below the tiers, in the routing stage: rules, earlier answers, and surrogates; audits
-judge rules and surrogates.
-"""
+"""Answers below the tiers: rules, earlier answers, surrogates, and audits of the first and last."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What goes on next: the submitted items to route, and the routed ones to send to each tier.
+"""The filling of queues: the submitted items to route, and the routed ones to send to each tier.
 
 What somebody waits for goes ahead of everything else; behind it, and within it, budgets and jobs
 have their fair shares.

@@ -1,4 +1,4 @@
-"""How long a routing stage rests between two rounds, where no wake says otherwise."""
+"""The pace of a routing stage: its rest between two rounds, where no wake says otherwise."""
 
 TICK_SECONDS = 0.5
 """Seconds between two sweeps for what was lost, and between two rounds when nothing happens."""

@@ -1,1 +1,1 @@
-"""Whether answers are right: labelled sets, what people say of answers, and what is learned."""
+"""Commands about answers' quality: labelled sets, people's judgements, learning from both."""

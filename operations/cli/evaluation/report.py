@@ -1,4 +1,4 @@
-"""What an evaluation says: a table for people, figures for scripts."""
+"""The report of an evaluation: a table for people, figures for scripts."""
 
 from __future__ import annotations
 

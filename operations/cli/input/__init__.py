@@ -1,1 +1,1 @@
-"""What commands take: options, names with their typos, a ledger of the right revision."""
+"""The input of commands: options, names with their typos, a ledger of the right revision."""

@@ -1,4 +1,4 @@
-"""Who does something and why, for the record."""
+"""The operator who acts, by name, and the reason, for the record."""
 
 import getpass
 

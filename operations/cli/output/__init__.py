@@ -1,1 +1,1 @@
-"""How commands print: tables, screens, files, plots."""
+"""The output of commands: tables, screens, files, plots."""

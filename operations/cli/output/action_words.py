@@ -1,4 +1,4 @@
-"""What an operator did, in words: the detail of an entry of the audit log."""
+"""An operator's action in words: the detail of an entry of the audit log."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Why one item went where it went: what was known of it, who was looked at, what came of it."""
+"""The explanation of one item's path: what was known of it, who was considered, what came of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What work takes, in the same words wherever it is said: money that leaves, engines' hours."""
+"""The outlay of work, in the same words everywhere: money that leaves, engines' hours."""
 
 from typing import TYPE_CHECKING, Any
 

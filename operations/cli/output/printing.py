@@ -1,4 +1,4 @@
-"""What commands print: tables for people, plain lines for pipes, JSON for scripts.
+"""Printing of commands: tables for people, plain lines for pipes, JSON for scripts.
 
 Everything goes through here, so that no text from outside steers a terminal.
 """

@@ -1,4 +1,4 @@
-"""What a policy would have done with recorded items, as commands say it."""
+"""A policy on trial: what it would have done with recorded items, as commands print it."""
 
 from __future__ import annotations
 

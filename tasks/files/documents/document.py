@@ -1,4 +1,4 @@
-"""What a document is to whoever submits it: a name, what is known of it, and its pages."""
+"""A document as it is submitted: a name, what is known of it, and its pages."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field

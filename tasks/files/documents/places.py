@@ -1,4 +1,4 @@
-"""Where documents are: a file, a folder, a pattern, a zip file."""
+"""Places of documents: a file, a folder, a pattern, a zip file."""
 
 import glob
 import os

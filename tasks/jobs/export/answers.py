@@ -1,4 +1,4 @@
-"""What became of a row, as cells: an answer or an error, and who answered, for how much."""
+"""A row's outcome as cells: an answer or an error, and who answered, for how much."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Where a job's rows go back as they end: a table, filled in by a column of the file."""
+"""A table that a job's rows go back into as they end, by a column of the file."""
 
 import os
 from dataclasses import asdict, dataclass

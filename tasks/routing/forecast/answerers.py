@@ -1,4 +1,4 @@
-"""Who would answer a call below the tiers: a rule, an earlier answer or a surrogate."""
+"""The forecast of who answers below the tiers: a rule, an earlier answer or a surrogate."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""How the code is read: its modules, docstrings and the fields of its models."""
+"""Readers of the code: its modules, docstrings and the fields of its models."""

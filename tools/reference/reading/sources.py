@@ -1,4 +1,4 @@
-"""What stands in the sources and not in the objects: docstrings of fields and names."""
+"""Sources as they are written, for what no object holds: docstrings of fields and names."""
 
 import ast
 import inspect

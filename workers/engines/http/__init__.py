@@ -1,1 +1,1 @@
-"""What engines behind an HTTP API share: the reply, its bill, its end, its refusals."""
+"""The common part of engines behind an HTTP API: the reply, its bill, its end, its refusals."""

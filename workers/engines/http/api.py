@@ -1,4 +1,4 @@
-"""What the engines behind a provider's API share: one call out, one reply in, every end named."""
+"""A provider's API, for the engines behind one: one call out, one reply in, every end named."""
 
 import asyncio
 import logging

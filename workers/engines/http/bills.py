@@ -1,4 +1,4 @@
-"""Whether a bill can be true, and an estimate where none is needed.
+"""Bills: those that can be true, and an estimate for a call that needs none.
 
 What a provider counts is booked as it counts it; what it cannot have counted is no bill. A call
 whose bill cannot be read is booked at its hold.

@@ -1,4 +1,4 @@
-"""Why an answer ended, in the words of all who speak either protocol."""
+"""Finishes of answers: one meaning for the words of all who speak either protocol."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What a provider's reply says of the limits per minute, and of which one an error is."""
+"""Limits per minute as a provider's reply states them, and the one that an error is about."""
 
 import re
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""What a provider's error says, whether it came as an HTTP status or inside a reply with 200.
+"""Refusals: a provider's error, whether it came as an HTTP status or inside a reply with 200.
 
 Nothing of an error's message is kept: providers quote the prompt in it. What has no code is told
 by phrases that vendors are known to write, which are looked for and forgotten; what the request

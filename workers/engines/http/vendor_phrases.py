@@ -1,4 +1,4 @@
-"""What vendors and servers write in their errors where no code says it, in lower case.
+"""Phrases in the errors of vendors and servers where no code says it, in lower case.
 
 A phrase counts at the beginning of a message alone, after the words that some put before it: what
 stands further on may quote the request. ``says`` is the one place that looks for them.

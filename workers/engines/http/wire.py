@@ -1,4 +1,4 @@
-"""What a provider's HTTP reply, or its absence, says about the call and its bill."""
+"""A provider's HTTP reply, or its absence: what it says about the call and its bill."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""How a call to vLLM ends that brought no answer, by the error that vLLM raised."""
+"""Endings of a call to vLLM without an answer, by the error that vLLM raised."""
 
 from typing import Any
 

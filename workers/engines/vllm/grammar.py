@@ -1,4 +1,4 @@
-"""What an engine's grammar can hold an answer to, tried before an item depends on it."""
+"""A trial of an engine's grammar on a schema, before an item depends on it."""
 
 import json
 from collections.abc import Callable, Iterator

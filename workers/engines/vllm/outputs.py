@@ -1,4 +1,4 @@
-"""What vLLM does with each token that comes of a call: of one read at its end, next to nothing."""
+"""The outputs of vLLM, token by token: next to no work for a call that is read at its end."""
 
 from typing import Any
 

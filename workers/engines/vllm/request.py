@@ -1,4 +1,4 @@
-"""What vLLM is given of a call: its prompt as one text, and how to answer it."""
+"""A call as vLLM is given it: its prompt as one text, and how to answer it."""
 
 import json
 from functools import cache, lru_cache

@@ -1,4 +1,4 @@
-"""Why vLLM did not start, in words that say what to do."""
+"""Failures of vLLM to start, in words that say what to do."""
 
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path

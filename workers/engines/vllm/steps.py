@@ -1,4 +1,4 @@
-"""What vLLM tells of each step of its scheduler, and what it keeps for nobody."""
+"""The steps of vLLM's scheduler: what it reports of each, and what it keeps for nobody."""
 
 from typing import Any
 
