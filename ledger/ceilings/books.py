@@ -7,23 +7,37 @@ before balances, so that two transactions never wait for each other.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from zoneinfo import ZoneInfo
+from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, case, insert, select, tuple_, update
+from sqlalchemy import Connection, Executable, bindparam, case, insert, select, tuple_, update
 
 from tierqueue.ledger.bulk import among, insert_many, upsert
 from tierqueue.ledger.ceilings.balance import Balance
+from tierqueue.ledger.ceilings.ceiling import CEILING, Ceiling
+from tierqueue.ledger.ceilings.windows import window_start
 from tierqueue.ledger.tables import balances, ceiling_changes, ceilings, entries
+from tierqueue.router.money import NanoUSD
 from tierqueue.router.policy.policy import CeilingRule
 
 Scope = tuple[str, str]
 """A scope's kind and name, such as ``("budget", "acme")``."""
 
-_OVER = select(ceilings).where(among(ceilings.c.name))
+
+class _BalanceSums(NamedTuple):
+    """What a balance has spent and holds."""
+
+    id: str
+    """``Balance.id``."""
+    spent: NanoUSD
+    """Nano-dollars."""
+    held: NanoUSD
+    """Nano-dollars."""
+
+
+_OVER = select(*CEILING).where(among(ceilings.c.name))
+_SUMS = select(*(balances.c[name] for name in _BalanceSums._fields)).where(among(balances.c.id))
+_LOCK = _SUMS.order_by(balances.c.id).with_for_update()
 _KNOWN = select(balances.c.id).where(among(balances.c.id))
-_LOCK = select(balances).where(among(balances.c.id)).order_by(balances.c.id).with_for_update()
 _NEW_SPENT = balances.c.spent + bindparam("b_spent")
 _NEW_HELD = balances.c.held + bindparam("b_held")
 _MOVE = (
@@ -96,11 +110,14 @@ class _LockedBalance:
 
 def seed(connection: Connection, rules: Iterable[CeilingRule], now: int) -> None:
     """Bring the policy's ceilings into the ledger; what an operator has set is left alone."""
-    known = {(row.scope, row.name, row.window): row for row in connection.execute(select(ceilings))}
+    found = [Ceiling._make(row) for row in connection.execute(select(*CEILING))]
+    known = {ceiling.key: ceiling for ceiling in found}
     for rule in rules:
-        row = known.get((rule.scope, rule.name, rule.window))
-        wanted = (rule.limit, rule.timezone)
-        if row is None or (row.set_by == "policy" and (row.limit, row.timezone) != wanted):
+        set_now = known.get((rule.scope, rule.name, rule.window))
+        if set_now is None or (
+            set_now.set_by == "policy"
+            and (set_now.limit, set_now.timezone) != (rule.limit, rule.timezone)
+        ):
             put(connection, rule, by="policy", now=now)
 
 
@@ -179,9 +196,9 @@ def may_cover(connection: Connection, now: int, scope: Scope, bound: int) -> boo
     held may come back. Nothing is held or locked.
     """
     limits = {balance.id: limit for balance, limit in _covering(connection, now, {scope})[scope]}
-    spent = select(balances.c.id, balances.c.spent).where(among(balances.c.id))
-    known = {row.id: row.spent for row in connection.execute(spent, {"ids": sorted(limits)})}
-    return all(known.get(key, 0) + bound <= limit for key, limit in limits.items())
+    known = _sums(connection, _SUMS, sorted(limits))
+    spent = {key: sums.spent for key, sums in known.items()}
+    return all(spent.get(key, 0) + bound <= limit for key, limit in limits.items())
 
 
 def await_claims(connection: Connection, rule: CeilingRule, now: int) -> None:
@@ -239,15 +256,15 @@ def _covering(
 ) -> Mapping[Scope, list[tuple[Balance, int]]]:
     """For each scope the (balance, limit) pairs of every ceiling over it."""
     names = sorted({name for _, name in scopes} | {"*"})
-    rows = connection.execute(_OVER, {"ids": names}).all()
-    exact = {(row.scope, row.name, row.window) for row in rows}
+    over = [Ceiling._make(row) for row in connection.execute(_OVER, {"ids": names})]
+    exact = {ceiling.key for ceiling in over}
     found: dict[Scope, list[tuple[Balance, int]]] = {scope: [] for scope in scopes}
     for kind, name in scopes:
-        for row in rows:
-            wildcard = row.name == "*" and (kind, name, row.window) not in exact
-            if row.scope == kind and (row.name == name or wildcard):
-                start = window_start(row.window, row.timezone, now)
-                found[(kind, name)].append((Balance(kind, name, row.window, start), row.limit))
+        for ceiling in over:
+            wildcard = ceiling.name == "*" and (kind, name, ceiling.window) not in exact
+            if ceiling.scope == kind and (ceiling.name == name or wildcard):
+                balance = Balance(kind, name, ceiling.window, ceiling.start(now))
+                found[(kind, name)].append((balance, ceiling.limit))
     return found
 
 
@@ -259,8 +276,13 @@ def _lock(connection: Connection, limits: Mapping[Balance, int]) -> dict[str, _L
     # New windows are made before anything is locked, or the locks would not be taken in order.
     known = set(connection.execute(_KNOWN, {"ids": ids}).scalars())
     _create(connection, [by_id[key][0] for key in ids if key not in known])
-    rows = {row.id: row for row in connection.execute(_LOCK, {"ids": ids})}
-    return {key: _LockedBalance(by_id[key][1], rows[key].spent, rows[key].held) for key in ids}
+    locked = _sums(connection, _LOCK, ids)
+    return {key: _LockedBalance(by_id[key][1], locked[key].spent, locked[key].held) for key in ids}
+
+
+def _sums(connection: Connection, asked: Executable, ids: Sequence[str]) -> dict[str, _BalanceSums]:
+    found = [_BalanceSums._make(row) for row in connection.execute(asked, {"ids": ids})]
+    return {sums.id: sums for sums in found}
 
 
 def _create(connection: Connection, new: Sequence[Balance]) -> None:
@@ -270,29 +292,3 @@ def _create(connection: Connection, new: Sequence[Balance]) -> None:
             .values(id=balance.id, spent=0, held=0, peak=0, **asdict(balance))
             .on_conflict_do_nothing()
         )
-
-
-def window_start(window: str, timezone: str, now: int) -> str:
-    """The name of the calendar window that contains ``now``, such as ``2026-11-20``.
-
-    Hours are named in UTC, so that the repeated hour of a clock change is two windows; days,
-    weeks (from Monday) and months begin at midnight of ``timezone``.
-    """
-    if window == "total":
-        return "all"
-    return _window_of_minute(window, timezone, now // 60_000_000)
-
-
-@lru_cache(maxsize=1024)
-def _window_of_minute(window: str, timezone: str, minute: int) -> str:
-    at = datetime.fromtimestamp(minute * 60, UTC)
-    if window == "hour":
-        return at.strftime("%Y-%m-%dT%HZ")
-    day = at.astimezone(ZoneInfo(timezone)).date()
-    if window == "week":
-        day -= timedelta(days=day.weekday())
-    elif window == "month":
-        day = day.replace(day=1)
-    elif window != "day":
-        raise ValueError(f"no such window: {window}")
-    return day.isoformat()

@@ -7,33 +7,10 @@ from sqlalchemy import select
 
 from tierqueue.ledger.bulk import among
 from tierqueue.ledger.ceilings.balance import Balance
-from tierqueue.ledger.ceilings.books import window_start
+from tierqueue.ledger.ceilings.ceiling import CEILING, Ceiling
 from tierqueue.ledger.session import Transaction
 from tierqueue.ledger.tables import balances, ceiling_warnings, ceilings
 from tierqueue.router.money import NanoUSD
-
-_WARNED = (
-    select(ceiling_warnings)
-    .where(among(ceiling_warnings.c.balance_id))
-    .order_by(ceiling_warnings.c.at, ceiling_warnings.c.what)
-)
-
-
-class _Rule(NamedTuple):
-    """What may be spent in one window of a scope."""
-
-    scope: str
-    """Of what."""
-    name: str
-    """Which of them; ``*``: each by itself that has no ceiling of its own."""
-    window: str
-    """How long it is, in a word: ``hour``, ``day``, …"""
-    timezone: str
-    """Where its days begin."""
-    limit: NanoUSD
-    """Nano-dollars."""
-    set_by: str
-    """Who set it."""
 
 
 class _WindowBalance(NamedTuple):
@@ -48,15 +25,31 @@ class _WindowBalance(NamedTuple):
     window: str
     """How long it is, in a word."""
     start: str
-    """Its name (``books.window_start``)."""
+    """Its name (``windows.window_start``)."""
     spent: NanoUSD
     """Nano-dollars."""
     held: NanoUSD
     """Nano-dollars."""
 
 
-_RULES = select(*(ceilings.c[name] for name in _Rule._fields)).order_by(*ceilings.primary_key)
+class _NotedWarning(NamedTuple):
+    """A warning that was given."""
+
+    balance_id: str
+    """Of which balance."""
+    what: str
+    """Of what: a share of the limit, or ``burn_rate``."""
+    limit: NanoUSD
+    """The limit as it was then, in nano-dollars."""
+
+
+_STATED = select(*CEILING).order_by(*ceilings.primary_key)
 _BALANCES = select(*(balances.c[name] for name in _WindowBalance._fields))
+_WARNED = (
+    select(*(ceiling_warnings.c[name] for name in _NotedWarning._fields))
+    .where(among(ceiling_warnings.c.balance_id))
+    .order_by(ceiling_warnings.c.at, ceiling_warnings.c.what)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +87,9 @@ def ceiling_statuses(connection: Transaction, now: int) -> list[CeilingStatus]:
     """Every ceiling as it stands ``now`` (epoch microseconds); one for each name seen under
     a ``*`` that no ceiling of its own covers.
     """
-    stated = [_Rule._make(row) for row in connection.execute(_RULES)]
-    exact = {(rule.scope, rule.name, rule.window) for rule in stated}
-    starts = {window_start(rule.window, rule.timezone, now) for rule in stated}
+    stated = [Ceiling._make(row) for row in connection.execute(_STATED)]
+    exact = {ceiling.key for ceiling in stated}
+    starts = {ceiling.start(now) for ceiling in stated}
     inside = _BALANCES.where(balances.c.start.in_(sorted(starts))).order_by(balances.c.name)
     present = [_WindowBalance._make(row) for row in connection.execute(inside)]
     by_window: dict[tuple[str, str, str], list[_WindowBalance]] = {}
@@ -105,28 +98,29 @@ def ceiling_statuses(connection: Transaction, now: int) -> list[CeilingStatus]:
         by_window.setdefault(key, []).append(balance)
     warned: dict[tuple[str, int], list[str]] = {}
     for row in connection.execute(_WARNED, {"ids": [balance.id for balance in present]}):
-        warned.setdefault((row.balance_id, row.limit), []).append(row.what)
+        warning = _NotedWarning._make(row)
+        warned.setdefault((warning.balance_id, warning.limit), []).append(warning.what)
     found: list[CeilingStatus] = []
-    for rule in stated:
-        start = window_start(rule.window, rule.timezone, now)
+    for ceiling in stated:
+        start = ceiling.start(now)
         under = [
-            (balance.name, balance.spent, balance.held, warned.get((balance.id, rule.limit), ()))
-            for balance in by_window.get((rule.scope, rule.window, start), ())
-            if balance.name == rule.name
-            or (rule.name == "*" and (rule.scope, balance.name, rule.window) not in exact)
+            (balance.name, balance.spent, balance.held, warned.get((balance.id, ceiling.limit), ()))
+            for balance in by_window.get((ceiling.scope, ceiling.window, start), ())
+            if balance.name == ceiling.name
+            or (ceiling.name == "*" and (ceiling.scope, balance.name, ceiling.window) not in exact)
         ]
-        for name, spent, held, warnings in under or [(rule.name, NanoUSD(0), NanoUSD(0), ())]:
+        for name, spent, held, warnings in under or [(ceiling.name, NanoUSD(0), NanoUSD(0), ())]:
             found.append(
                 CeilingStatus(
-                    scope=rule.scope,
+                    scope=ceiling.scope,
                     name=name,
-                    window=rule.window,
+                    window=ceiling.window,
                     start=start,
-                    limit=rule.limit,
+                    limit=ceiling.limit,
                     spent=spent,
                     held=held,
-                    set_by=rule.set_by,
-                    timezone=rule.timezone,
+                    set_by=ceiling.set_by,
+                    timezone=ceiling.timezone,
                     warnings=tuple(warnings),
                 )
             )

@@ -4,17 +4,16 @@ writes it down first.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import bindparam, select, update
 
 from tierqueue.ledger.bulk import among, upsert
-from tierqueue.ledger.ceilings.books import window_start
+from tierqueue.ledger.ceilings.status import CeilingStatus, ceiling_statuses
+from tierqueue.ledger.ceilings.windows import begin_of
 from tierqueue.ledger.literals import equals, is_in
 from tierqueue.ledger.session import Transaction
-from tierqueue.ledger.tables import balances, ceiling_marks, ceiling_warnings, ceilings, items
+from tierqueue.ledger.tables import ceiling_marks, ceiling_warnings, items
 from tierqueue.router.errors import CostCeilingExceeded
 from tierqueue.router.lifecycle import State
 from tierqueue.router.money import NanoUSD
@@ -63,33 +62,32 @@ def due(connection: Transaction, policy: WarningPolicy, now: int) -> DueWarnings
     all are in ``reached``.
     """
     found = DueWarnings([], [], {})
-    if not (in_force := _in_force(connection, now)):
+    if not (spent := [status for status in ceiling_statuses(connection, now) if status.spent]):
         return found
-    ids = {"ids": [balance.id for balance in in_force]}
-    given = {(row.balance_id, row.what, row.limit) for row in connection.execute(_WARNED, ids)}
-    marks = {row.balance_id: row for row in connection.execute(_MARKS, ids)}
-    for balance in in_force:
-        limit = balance.limit
+    ids = {"ids": [status.balance_id for status in spent]}
+    marks = {mark.balance_id: mark for mark in map(_Mark._make, connection.execute(_MARKS, ids))}
+    for status in spent:
+        limit = status.limit
         reached = [
-            _warning(balance, str(share))
+            _warning(status, str(share))
             for share in sorted(policy.shares)
-            if balance.spent >= share * limit and (balance.id, str(share), limit) not in given
+            if status.spent >= share * limit and str(share) not in status.warnings
         ]
         found.reached.extend(reached)
         found.warnings.extend(reached[-1:])
-        if (length := _LENGTHS.get(balance.window)) is None or not policy.burn_rate:
+        if (length := _LENGTHS.get(status.window)) is None or not policy.burn_rate:
             continue
-        mark = marks.get(balance.id)
-        since = _begin(balance) if mark is None else mark.at
+        mark = marks.get(status.balance_id)
+        since = begin_of(status.window, status.timezone, status.start) if mark is None else mark.at
         span = length * SECOND_US / _SPANS
         even = limit * max(now - since, span) / (length * SECOND_US)
-        fast = balance.spent - (0 if mark is None else mark.spent) > policy.burn_rate * even
-        if fast and (balance.id, BURN_RATE, limit) not in given:
-            warning = _warning(balance, BURN_RATE)
+        fast = status.spent - (0 if mark is None else mark.spent) > policy.burn_rate * even
+        if fast and BURN_RATE not in status.warnings:
+            warning = _warning(status, BURN_RATE)
             found.reached.append(warning)
             found.warnings.append(warning)
         if mark is None or now - mark.at >= span:
-            found.marks[balance.id] = balance.spent
+            found.marks[status.balance_id] = status.spent
     return found
 
 
@@ -137,6 +135,17 @@ class CeilingDeath(NamedTuple):
     """What ended it."""
 
 
+class _Mark(NamedTuple):
+    """From when on, and from which sum, the rate of a balance is measured."""
+
+    balance_id: str
+    """Of which balance."""
+    spent: NanoUSD
+    """Nano-dollars that it had spent by then."""
+    at: int
+    """Epoch microseconds."""
+
+
 _DEATH = tuple(items.c[name] for name in CeilingDeath._fields)
 
 
@@ -155,8 +164,9 @@ def take(connection: Transaction, item_ids: Sequence[str], now: int) -> list[Cei
     return found
 
 
-_WARNED = select(ceiling_warnings).where(among(ceiling_warnings.c.balance_id))
-_MARKS = select(ceiling_marks).where(among(ceiling_marks.c.balance_id))
+_MARKS = select(*(ceiling_marks.c[name] for name in _Mark._fields)).where(
+    among(ceiling_marks.c.balance_id)
+)
 _DEAD = (
     is_in(State.DEAD),
     equals(items.c.reason, CostCeilingExceeded.reason),
@@ -169,69 +179,11 @@ _NOT_NOTIFIED = (
 )
 
 
-class _Balance(NamedTuple):
-    """What was spent under a ceiling in its present window."""
-
-    id: str
-    """The balance's."""
-    start: str
-    """The name of the window (``window_start``)."""
-    window: str
-    """How long it is, in a word: ``hour``, ``day``, …"""
-    timezone: str
-    """Where its days begin."""
-    limit: NanoUSD
-    """Nano-dollars."""
-    spent: NanoUSD
-    """Nano-dollars."""
-    held: NanoUSD
-    """Nano-dollars."""
-
-
-def _in_force(connection: Transaction, now: int) -> list[_Balance]:
-    """Each balance of a present window from which anything was spent, under its ceiling."""
-    rules = {
-        (rule.scope, rule.name, rule.window): rule for rule in connection.execute(select(ceilings))
-    }
-    starts = {key: window_start(r.window, r.timezone, now) for key, r in rules.items()}
-    if not rules:
-        return []
-    present = balances.c.start.in_(sorted(set(starts.values())))
-    found = []
-    for row in connection.execute(select(balances).where(present, balances.c.spent > 0)):
-        own, general = ((row.scope, name, row.window) for name in (row.name, "*"))
-        key = own if own in rules else general
-        if starts.get(key) == row.start:
-            rule = rules[key]
-            found.append(
-                _Balance(
-                    id=row.id,
-                    start=row.start,
-                    window=rule.window,
-                    timezone=rule.timezone,
-                    limit=rule.limit,
-                    spent=row.spent,
-                    held=row.held,
-                )
-            )
-    return found
-
-
-def _warning(balance: _Balance, what: str) -> CeilingWarning:
+def _warning(status: CeilingStatus, what: str) -> CeilingWarning:
     return CeilingWarning(
-        balance_id=balance.id,
+        balance_id=status.balance_id,
         what=what,
-        limit=balance.limit,
-        spent=balance.spent,
-        held=balance.held,
+        limit=status.limit,
+        spent=status.spent,
+        held=status.held,
     )
-
-
-def _begin(balance: _Balance) -> int:
-    """When the balance's window began, in epoch microseconds."""
-    if balance.window == "hour":
-        at = datetime.strptime(balance.start, "%Y-%m-%dT%HZ").replace(tzinfo=UTC)
-    else:
-        zone = ZoneInfo(balance.timezone)
-        at = datetime.fromisoformat(balance.start).replace(tzinfo=zone)
-    return round(at.timestamp() * SECOND_US)

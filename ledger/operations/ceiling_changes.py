@@ -7,6 +7,7 @@ from sqlalchemy import select
 from tierqueue.ledger import audit_log, tables
 from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.ceilings.balance import label
+from tierqueue.ledger.ceilings.ceiling import CEILING, Ceiling
 from tierqueue.ledger.literals import is_in
 from tierqueue.ledger.operations.dead_letters import replay
 from tierqueue.ledger.session import Transaction
@@ -44,25 +45,17 @@ class CeilingChange(NamedTuple):
 _CHANGE = tuple(tables.ceiling_changes.c[name] for name in CeilingChange._fields)
 
 
-def in_force(connection: Transaction, scope: str, name: str, window: str) -> CeilingRule | None:
+def in_force(connection: Transaction, scope: str, name: str, window: str) -> Ceiling | None:
     """The ceiling over ``name``, locked: its own, else the one over each name (``*``)."""
     found = tables.ceilings.c
     asked = (
-        select(tables.ceilings)
+        select(*CEILING)
         .where(found.scope == scope, found.name.in_((name, "*")), found.window == window)
         .order_by(found.name)
         .with_for_update()
     )
-    rows = {row.name: row for row in connection.execute(asked)}
-    if (row := rows.get(name, rows.get("*"))) is None:
-        return None
-    return CeilingRule.model_construct(
-        scope=row.scope,
-        name=row.name,
-        window=row.window,
-        timezone=row.timezone,
-        limit=NanoUSD(row.limit),
-    )
+    set_now = {ceiling.name: ceiling for ceiling in map(Ceiling._make, connection.execute(asked))}
+    return set_now.get(name, set_now.get("*"))
 
 
 def change(connection: Transaction, rule: CeilingRule, by: str) -> int | None:

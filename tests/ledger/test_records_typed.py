@@ -11,6 +11,8 @@ pytestmark = pytest.mark.processes
 
 ROOT = Path(__file__).parents[2]
 BEGIN = """
+from tierqueue.ledger.ceilings.ceiling import Ceiling
+from tierqueue.ledger.ceilings.status import CeilingStatus
 from tierqueue.ledger.job_records import JobRecord, RowAnswer
 from tierqueue.ledger.lifecycle.claims import Claim
 from tierqueue.ledger.lifecycle.leases import LapsedLease
@@ -61,6 +63,14 @@ def look(item: WholeItem, letter: DeadLetter, job: JobRecord, answer: RowAnswer)
     answer.state = State.DEAD  # read-only
     job.max_cost + letter.spent  # Unsupported operand types
     letter.eror  # has no attribute "eror"
+
+
+def bound(ceiling: Ceiling, status: CeilingStatus) -> None:
+    ceiling.limt  # has no attribute "limt"
+    ceiling.limit = NanoUSD(0)  # read-only
+    ceiling.start("2026-11-20")  # expected "int"
+    status.balance  # has no attribute "balance"
+    status.spent = NanoUSD(0)  # read-only
 
 
 def settle(

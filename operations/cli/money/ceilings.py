@@ -38,6 +38,7 @@ from tierqueue.tasks.plural import count
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from tierqueue.ledger.ceilings.ceiling import Ceiling
     from tierqueue.ledger.ceilings.status import CeilingStatus
     from tierqueue.ledger.session import Ledger, Transaction
     from tierqueue.router.policy.policy import CeilingRule
@@ -166,7 +167,7 @@ def raise_(
 
 def _raise(
     ledger: Ledger, scope: str, window: str, amount: NanoUSD, by: str, replay: bool
-) -> tuple[CeilingRule, CeilingRule, list[str] | None]:
+) -> tuple[CeilingRule, Ceiling, list[str] | None]:
     from tierqueue.ledger.ceilings.balance import label
     from tierqueue.ledger.operations import ceiling_changes
 
@@ -248,9 +249,7 @@ def history(scope: str | None, limit: int, as_json: bool) -> None:
     )
 
 
-def _report(
-    rule: CeilingRule, former: CeilingRule | None, replayed: int | None, as_json: bool
-) -> None:
+def _report(rule: CeilingRule, former: Ceiling | None, replayed: int | None, as_json: bool) -> None:
     from tierqueue.ledger.ceilings.balance import label
 
     if as_json:

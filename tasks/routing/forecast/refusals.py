@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from tierqueue.ledger.ceilings.books import window_start
+from tierqueue.ledger.ceilings.windows import window_start
 from tierqueue.ledger.records import Item
 from tierqueue.router.choose import Conditions
 from tierqueue.router.item import WorkItem

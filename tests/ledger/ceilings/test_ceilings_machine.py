@@ -20,6 +20,7 @@ from sqlalchemy import event, func, select
 from tests.ledger.moves import SECOND, ceiling
 from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.ceilings.books import Entry, Hold, Need, Shortfall
+from tierqueue.ledger.ceilings.windows import window_start
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import balances, entries
 
@@ -151,7 +152,7 @@ class Books(RuleBasedStateMachine):
         for key in hold.ids:
             self.spent[key] += cost
             self.over[key] += max(0, cost - need.bound)
-            rolled = books.window_start(key.rsplit(":", 2)[1], "UTC", self.now)
+            rolled = window_start(key.rsplit(":", 2)[1], "UTC", self.now)
             self.seen["settled in a window gone by"] += ":hour:" in key and rolled not in key
 
         def close() -> None:
