@@ -126,12 +126,18 @@ class Ledger:
             busy = _BUSY_SECONDS if patience is None else patience
             self._writer = _sqlite(url, pool_size, "BEGIN IMMEDIATE", busy, read_only=False)
             self._reader = _sqlite(url, pool_size, "BEGIN", busy, read_only=True)
-            self._clock = None
+            self._by_itself = self._reader
         else:
-            options = {"pool_size": pool_size, "pool_timeout": 10, "hide_parameters": True}
+            options = {
+                "pool_size": pool_size,
+                "pool_timeout": 10,
+                # The connection that was used last has its plans still, and needs no proof.
+                "pool_use_lifo": True,
+                "hide_parameters": True,
+            }
             self._writer = _postgresql(url, options, frozen)
             self._reader = self._writer.execution_options(postgresql_readonly=True)
-            self._clock = self._writer.execution_options(isolation_level="AUTOCOMMIT")
+            self._by_itself = self._writer.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -153,11 +159,19 @@ class Ledger:
                 connection.execute(self._before_reads)
             yield connection
 
+    @contextmanager
+    def ask(self) -> Iterator[Connection]:
+        """For questions of which each stands by itself: PostgreSQL opens no transaction for them,
+        which takes two round trips less. As ``read`` on SQLite.
+        """
+        with of_this_schema(self._reader), self._by_itself.connect() as connection:
+            yield connection
+
     def now(self) -> int:
         """The database's clock, asked outside a transaction; as ``now`` within one."""
-        if self._clock is None:
+        if self._turns is not None:
             return _now_here()
-        with self._clock.connect() as connection:
+        with self._by_itself.connect() as connection:
             return now(connection)
 
     def await_answer(self, ask: Callable[[], Answer]) -> Answer:

@@ -344,7 +344,7 @@ class Executor:
             flex=0 if deployment.flex is None else deployment.flex.least,
         )
         self._checkpoint("before_claim")
-        with self._ledger.read() as connection:
+        with self._ledger.ask() as connection:
             known = read(connection, wanted)
             promised = promises.unfulfilled(connection, list(wanted))
         rows = [one.item for one in known.values()]

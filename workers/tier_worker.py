@@ -81,7 +81,7 @@ def _with_batches(stations: Mapping[str, Station]) -> dict[str, Station]:
 
 
 def _chosen(ledger: Ledger) -> OperatorLimits:
-    with ledger.read() as connection:
+    with ledger.ask() as connection:
         found = stated_limits.all_set(connection)
         return OperatorLimits(found, stated_limits.all_since(connection) if found else {})
 
@@ -212,7 +212,7 @@ class TierWorker:
             wake()
 
         def known() -> Known:
-            with ledger.read() as connection:
+            with ledger.ask() as connection:
                 return database_now(connection), conditions.by_deployment(connection)
 
         self._breaker = Breaker(known)
@@ -310,7 +310,7 @@ class TierWorker:
         self._not_held = not_held(tried, self.app.tasks)
 
     def _concurrency(self) -> int | None:
-        with self.app.installation.ledger.read() as connection:
+        with self.app.installation.ledger.ask() as connection:
             stated = tier_concurrency.concurrency(connection, self._tier)
         return (
             self.app.installation.policy.tiers[self._tier].concurrency if stated is None else stated

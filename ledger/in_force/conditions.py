@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from sqlalchemy import func, select, tuple_, update
+from sqlalchemy import func, or_, select, tuple_, update
 
 from tierqueue.ledger.bulk import upsert
 from tierqueue.ledger.session import Transaction
@@ -31,6 +31,20 @@ class Change:
 
 _NAMES = tuple(field.name for field in fields(Condition))
 _CONDITION = tuple(conditions.c[name] for name in _NAMES)
+
+
+IN_THE_WAY = (
+    select(conditions.c.deployment)
+    .where(
+        or_(
+            conditions.c.code.is_not(None),
+            conditions.c.until.is_not(None),
+            conditions.c.probe.is_not(None),
+        )
+    )
+    .exists()
+)
+"""Whether anything is known against any deployment."""
 
 
 def by_deployment(connection: Transaction) -> dict[str, Condition]:

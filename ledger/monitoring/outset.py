@@ -4,12 +4,18 @@ from typing import NamedTuple
 
 from sqlalchemy import BigInteger, bindparam, select
 
-from tierqueue.ledger.in_force import pauses, policies, tier_concurrency
+from tierqueue.ledger.in_force import conditions, pauses, policies, tier_concurrency
 from tierqueue.ledger.lifecycle.routes import NEXT_DUE
 from tierqueue.ledger.session import CLOCK, Transaction
 from tierqueue.ledger.session import now as database_now
 
-_ASKED = (policies.IN_FORCE, NEXT_DUE.scalar_subquery(), pauses.ANY, tier_concurrency.ANY)
+_ASKED = (
+    policies.IN_FORCE,
+    NEXT_DUE.scalar_subquery(),
+    pauses.ANY,
+    tier_concurrency.ANY,
+    conditions.IN_THE_WAY,
+)
 _OUTSET = {
     "sqlite": select(bindparam("now", type_=BigInteger), *_ASKED),
     "postgresql": select(CLOCK, *_ASKED),
@@ -29,6 +35,8 @@ class Outset(NamedTuple):
     """Whether anything is paused."""
     tiers_set: bool
     """Whether an operator has set any tier's calls in flight."""
+    in_the_way: bool
+    """Whether anything is known against any deployment."""
 
 
 def read(connection: Transaction) -> Outset:

@@ -146,6 +146,7 @@ PROMISE = (
 ENDED = tuple(items.c[name] for name in EndedItem._fields)
 """The columns of an ``EndedItem``, in its order."""
 
+_MADE = select(*PROMISE).where(among(promises.c.item_id))
 _UNFULFILLED = select(*PROMISE).where(among(promises.c.item_id), promises.c.kept_at.is_(None))
 
 
@@ -178,6 +179,13 @@ def exists(connection: Connection, promise_id: str) -> bool:
     """Whether a promise of that id was ever made (a redelivered call by name finds its own)."""
     found = select(promises.c.id).where(promises.c.id == promise_id)
     return connection.execute(found).first() is not None
+
+
+def made(connection: Connection, item_ids: Sequence[str]) -> list[Promise]:
+    """The promises of these items, also those that came true."""
+    if not item_ids:
+        return []
+    return [Promise.from_row(row) for row in connection.execute(_MADE, {"ids": list(item_ids)})]
 
 
 def unfulfilled(connection: Connection, item_ids: Sequence[str]) -> list[Promise]:

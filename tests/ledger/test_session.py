@@ -130,3 +130,35 @@ def test_a_plan_is_kept_between_transactions_on_postgresql(postgresql_url: str) 
         kept = "SELECT sum(generic_plans) FROM pg_prepared_statements"
         assert connection.execute(text(kept)).scalar_one() > 0
     ledger.close()
+
+
+def backend(connection: Connection) -> int:
+    return int(connection.execute(text("SELECT pg_backend_pid()")).scalar_one())
+
+
+def test_the_connection_that_was_used_last_is_used_next_on_postgresql(postgresql_url: str) -> None:
+    ledger = Ledger(postgresql_url)
+    with ledger.read() as last:
+        wanted = backend(last)
+        with ledger.read() as first:
+            assert backend(first) != wanted
+    for _ in range(3):
+        with ledger.read() as connection:
+            assert backend(connection) == wanted
+    ledger.close()
+
+
+def test_whoever_only_asks_opens_no_transaction_on_postgresql(postgresql_url: str) -> None:
+    ledger = Ledger(postgresql_url)
+    begun = text("SELECT now()")
+    with ledger.read() as connection:
+        assert connection.execute(begun).scalar() == connection.execute(begun).scalar()
+    with ledger.ask() as connection:
+        assert connection.execute(begun).scalar() != connection.execute(begun).scalar()
+    ledger.close()
+
+
+def test_whoever_only_asks_sees_what_was_written(ledger: Ledger) -> None:
+    item_id = place(ledger, "routed")
+    with ledger.ask() as connection:
+        assert connection.execute(select(items.c.id)).scalars().all() == [item_id]

@@ -29,7 +29,7 @@ def sharing(
     account = shared_by(policy, deployment, chosen)
     if not limits_budgets(policy, chosen.limits):
         return [(account, list(item_of))]
-    with ledger.read() as connection:
+    with ledger.ask() as connection:
         paid_by = budgets(connection, sorted(item_of.values()))
     found: dict[tuple[str, ...], tuple[tuple[SharedRates, ...], list[str]]] = {}
     for slot, item in item_of.items():

@@ -66,7 +66,7 @@ class PolicyFollower:
     def _check(self) -> None:
         before = self._policies
         assert before is not None
-        with self._installation.ledger.read() as connection:
+        with self._installation.ledger.ask() as connection:
             digest = policies.applied_digest(connection)
             if digest in (None, before.own.digest, self._refused):
                 return

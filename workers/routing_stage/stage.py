@@ -229,7 +229,7 @@ class RoutingStage:
                 return False
             anew = self._outdated(connection)
             woken = 0 if due_at is None or due_at > now else routes.wake_due(connection, now)
-            known = conditions.by_deployment(connection)
+            known = conditions.by_deployment(connection) if begun.in_the_way else {}
             moved = self._failover.tick(connection, known, now) if self._ticked else 0
             if self._ticked:
                 self._below.judge(connection, now)
@@ -244,20 +244,21 @@ class RoutingStage:
             routes.route(connection, chosen.routed)
             ends = die(connection, chosen.deaths, now)
             answers = self._below.write(connection, chosen, now)
-            told = promises.unfulfilled(connection, [item.id for item in chosen.routed])
             slices, full = self._queue(connection, begun, known)
             self._ticked = False
         self._checkpoint("after_route")
         for tier, slice_ in slices:
             self._send(tier, slice_)
         self._checkpoint("after_send")
-        self._received([*told, *ends.owed, *answers.owed])
         self._delivery.ended(ends)
         self._delivery.ended(answers)
         self._full = full
         self._due_soon = due_at is not None and not woken and due_at < now + _SOON_US
         self._moved = bool(chosen.items or slices or woken or anew or moved)
         self._ticked_at = now
+        with self._ledger.ask() as connection:
+            made = promises.made(connection, [item.id for item in chosen.routed])
+        self._received([*made, *ends.owed, *answers.owed])
         return len(chosen.items) == BATCH or anew
 
     def _superseded(self, connection: Transaction, in_force: str | None) -> bool:
