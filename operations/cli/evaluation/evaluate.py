@@ -18,9 +18,7 @@ from tierqueue.operations.cli.input.names import one_of
 from tierqueue.operations.cli.input.operator import operator
 from tierqueue.operations.cli.input.options import (
     demand_options,
-    given,
     read_arguments,
-    read_text,
     reading_options,
     task_named,
 )
@@ -32,10 +30,13 @@ from tierqueue.router.money import parse_usd
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tierqueue.ledger.session import Ledger
     from tierqueue.router.policy.policy import Policy
     from tierqueue.tasks.evaluation.labelled_set import LabelledSet
     from tierqueue.tasks.evaluation.ways import Way
+    from tierqueue.tasks.files.source import Reading
     from tierqueue.tasks.jobs.quote import Quote
 
 
@@ -86,12 +87,8 @@ def eval_(
     yes: bool,
     plot: Path | None,
     as_json: bool,
-    encoding: str | None,
-    separator: str | None,
-    sheet: str | None,
-    by: Any,
-    query: str | None,
-    **demands: Any,
+    reading: Reading,
+    demands: Mapping[str, Any],
 ) -> None:
     """Ask every tier, and the ladder, the rows of FILE, and say how often each is right.
 
@@ -106,7 +103,6 @@ def eval_(
     from tierqueue.tasks.evaluation.baselines import beside
     from tierqueue.tasks.evaluation.labelled_set import LADDER, LabelledSet
     from tierqueue.tasks.evaluation.labelling import label
-    from tierqueue.tasks.files.source import Reading
 
     if plot is not None:
         refuse_unusable(plot)
@@ -117,10 +113,10 @@ def eval_(
         version: LabelledSet(
             task,
             file,
-            {**read_arguments(task, texts), **given(demands)},
+            {**read_arguments(task, texts), **demands},
             truth,
             column=column,
-            reading=Reading(encoding, separator, sheet, by, read_text(query)),
+            reading=reading,
             field=field,
             group=group,
             system=system,

@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,13 +18,17 @@ from tierqueue.router.item import TIERS, Latency, Risk, Sensitivity
 from tierqueue.router.policy.policy_errors import nearest, there_is_no
 
 if TYPE_CHECKING:
+    from tierqueue.tasks.files.source import Reading
     from tierqueue.tasks.jobs.export.into_table import IntoTable
     from tierqueue.tasks.submission.item_task import ItemTask
     from tierqueue.tasks.submission.pieces import OnFailure, Pieces, Split
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_DEMANDS: tuple[tuple[str, dict[str, Any]], ...] = (
+Options = tuple[tuple[str, dict[str, Any]], ...]
+"""Their names, and how click is told of each."""
+
+_DEMANDS: Options = (
     (
         "--risk",
         {"type": one_of([risk.value for risk in Risk]), "help": "Who is hurt by a wrong answer."},
@@ -48,7 +53,7 @@ _DEMANDS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--priority", {"type": click.IntRange(0, 9), "help": "9 is the most urgent."}),
 )
 
-_READING: tuple[tuple[str, dict[str, Any]], ...] = (
+_READING: Options = (
     ("--encoding", {"help": "Of FILE, such as cp1252; else found out, and said."}),
     ("--sheet", {"help": "Of a spreadsheet; else its first."}),
     (
@@ -66,7 +71,7 @@ _READING: tuple[tuple[str, dict[str, Any]], ...] = (
 LEAST_CHARACTERS = 801
 """As ``Pieces`` has it, which ``--help`` does not load."""
 
-_PIECES: tuple[tuple[str, dict[str, Any]], ...] = (
+_PIECES: Options = (
     (
         "--split",
         {
@@ -89,27 +94,46 @@ _PIECES: tuple[tuple[str, dict[str, Any]], ...] = (
 
 
 def demand_options(command: F) -> F:
-    """The demands any item may carry, as options; they arrive as ``**demands``."""
-    for name, options in reversed(_DEMANDS):
-        command = click.option(name, **options)(command)
-    return command
+    """The demands any item may carry, as options; those stated arrive as ``demands``."""
+    return _together("demands", _DEMANDS, given, command)
 
 
 def reading_options(command: F) -> F:
-    """How a file is read where its bytes do not say it; they arrive as ``**how`` of ``Reading``."""
-    for name, options in reversed(_READING):
-        command = click.option(name, **options)(command)
-    return command
+    """How a file is read where its bytes do not say it; it arrives as ``reading``."""
+    return _together("reading", _READING, _reading, command)
 
 
 def pieces_options(command: F) -> F:
-    """How long documents are done; they arrive as ``split``, ``on_failure`` and ``characters``."""
-    for name, options in reversed(_PIECES):
-        command = click.option(name, **options)(command)
-    return command
+    """How long documents are done; it arrives as ``pieces``."""
+    return _together("pieces", _PIECES, _pieces, command)
 
 
-def pieces_of(
+def _together(name: str, options: Options, gather: Callable[..., Any], command: F) -> F:
+    """Add ``options``; the command takes what ``gather`` makes of all their values, as ``name``."""
+    keys = [option.removeprefix("--").replace("-", "_") for option, _ in options]
+
+    @wraps(command)
+    def gathered(**values: Any) -> Any:
+        own = {key: values.pop(key) for key in keys}
+        return command(**values, **{name: gather(**own)})
+
+    for option, attributes in reversed(options):
+        gathered = click.option(option, **attributes)(gathered)
+    return gathered  # type: ignore[return-value]
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """The options that were stated."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _reading(query: str | None, **stated: Any) -> Reading:
+    from tierqueue.tasks.files.source import Reading
+
+    return Reading(query=read_text(query), **stated)
+
+
+def _pieces(
     split: Split | None, on_failure: OnFailure | None, characters: int | None
 ) -> Pieces | None:
     """What the options say of long documents; raises ``InvalidItem`` where --split is missing."""
@@ -122,11 +146,6 @@ def pieces_of(
         return None
     usual = Pieces()
     return Pieces(characters or usual.characters, split, on_failure or usual.on_failure)
-
-
-def given(demands: Mapping[str, Any]) -> dict[str, Any]:
-    """The demands that were stated."""
-    return {name: value for name, value in demands.items() if value is not None}
 
 
 def task_named(name: str) -> ItemTask:

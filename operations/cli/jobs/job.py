@@ -1,5 +1,7 @@
 """``tierqueue job``: files of work."""
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +13,8 @@ from tierqueue.operations.cli.input.ledger_access import open_ledger, wake
 from tierqueue.operations.cli.input.names import job_named
 from tierqueue.operations.cli.input.options import (
     demand_options,
-    given,
-    pieces_of,
     pieces_options,
     read_arguments,
-    read_text,
     reading_options,
     stated_sink,
     task_named,
@@ -40,8 +39,12 @@ from tierqueue.tasks.durations import age
 from tierqueue.tasks.plural import count
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tierqueue.ledger.job_records import JobRecord
     from tierqueue.ledger.operations.jobs import JobProgress
+    from tierqueue.tasks.files.source import Reading
+    from tierqueue.tasks.submission.pieces import Pieces
 
 
 _BEGINNING = 18
@@ -95,15 +98,9 @@ def submit(
     prefix: str,
     watching: bool,
     as_json: bool,
-    encoding: str | None,
-    separator: str | None,
-    sheet: str | None,
-    by: Any,
-    query: str | None,
-    split: Any,
-    on_failure: Any,
-    characters: int | None,
-    **demands: Any,
+    reading: Reading,
+    pieces: Pieces | None,
+    demands: Mapping[str, Any],
 ) -> None:
     """Submit FILE (.csv, .jsonl, .parquet, a spreadsheet, documents): one work item a row.
 
@@ -118,18 +115,17 @@ def submit(
     """
     from tierqueue.operations.cli.input.operator import operator
     from tierqueue.router.money import parse_usd
-    from tierqueue.tasks.files.source import Reading
     from tierqueue.tasks.jobs.submission import Submission
 
     task = task_named(name)
-    fixed = {**read_arguments(task, texts), **given(demands)}
+    fixed = {**read_arguments(task, texts), **demands}
     submission = Submission(
         task,
         file,
         fixed,
         column=column,
-        reading=Reading(encoding, separator, sheet, by, read_text(query)),
-        pieces=pieces_of(split, on_failure, characters),
+        reading=reading,
+        pieces=pieces,
     )
     for note in submission.file.notes:
         echo(f"{file.name}: {note}", err=True)
@@ -251,7 +247,7 @@ def list_(after: str | None, limit: int, as_json: bool) -> None:
         echo(f"there may be more: --after {found[-1][0].id}", err=not on_terminal())
 
 
-def _state(row: "JobRecord", progress: "JobProgress") -> str:
+def _state(row: JobRecord, progress: JobProgress) -> str:
     if progress.cancelled:
         return "cancelled"
     if not row.complete:

@@ -16,7 +16,6 @@ from tierqueue.operations.cli.input.options import (
     demand_options,
     given,
     read_arguments,
-    read_text,
     reading_options,
     stated_sink,
     task_named,
@@ -27,6 +26,8 @@ from tierqueue.router.item import shown
 from tierqueue.router.policy.duration import SECOND_US
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tierqueue.ledger.lifecycle.items import NewItem
     from tierqueue.ledger.operations.schedules import Schedule
     from tierqueue.tasks.files.source import Reading
@@ -79,13 +80,9 @@ def add(
     into_table_: str | None,
     key: str | None,
     prefix: str,
-    encoding: str | None,
-    separator: str | None,
-    sheet: str | None,
-    by: Any,
-    query: str | None,
+    reading: Reading,
     as_json: bool,
-    **demands: Any,
+    demands: Mapping[str, Any],
 ) -> None:
     """Add the schedule NAME: an item of a task type each time it is due, or a job with --file.
 
@@ -98,7 +95,6 @@ def add(
     from tierqueue.ledger.session import now as database_now
     from tierqueue.operations.cli.input.policies import policy_in_force
     from tierqueue.router.route import Route
-    from tierqueue.tasks.files.source import Reading
     from tierqueue.tasks.routing.forecast.decision import decision_of
     from tierqueue.tasks.schedules.timing import timing
 
@@ -108,16 +104,15 @@ def add(
         )
     timing(cron, every, timezone, 0)
     task = task_named(task_name)
-    call = {**read_arguments(task, texts), **given(demands)}
+    call = {**read_arguments(task, texts), **demands}
     source = None
     sink = stated_sink(into, into_table_, key, prefix)
     if file is None and sink is not None:
         raise InvalidItem("--into is of a job's rows: say --file too")
     if file is None:
-        call |= given({"max_cost": max_cost})
+        call |= given(max_cost=max_cost)
         new: NewItem | None = task.new_item((), call, item_id=new_id())
     else:
-        reading = Reading(encoding, separator, sheet, by, read_text(query))
         source, new = _job(task, file, call, column, reading, max_cost, sink)
     _repeatable(call)
     if new is not None:

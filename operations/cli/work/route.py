@@ -1,5 +1,7 @@
 """``tierqueue route``: a routing decision, without running anything."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -43,9 +45,10 @@ def route(
     name: str,
     texts: tuple[str, ...],
     path: str | None,
+    max_cost: str | None,
     explain: bool,
     as_json: bool,
-    **demands: Any,
+    demands: Mapping[str, Any],
 ) -> None:
     """Print where an item would go: exit 0 with a route, 1 with the reason why there is none."""
     from tierqueue.ledger.lifecycle.items import new_id
@@ -56,9 +59,10 @@ def route(
 
     policy = _policy(path)
     task = task_named(name)
-    new = task.new_item((), {**read_arguments(task, texts), **given(demands)}, item_id=new_id())
+    demands = {**demands, **given(max_cost=max_cost)}
+    new = task.new_item((), {**read_arguments(task, texts), **demands}, item_id=new_id())
     decision = decision_of(new, policy)
-    long = foreseen(task, new.arguments, given(demands), policy, Conditions(now=this_moment()))
+    long = foreseen(task, new.arguments, demands, policy, Conditions(now=this_moment()))
     document = {} if long is None else {"document": long.why}
     if isinstance(decision, Route):
         first = _asked_first(new, policy)
@@ -91,7 +95,7 @@ def route(
     raise click.exceptions.Exit(1)
 
 
-def _asked_first(new: "NewItem", policy: "Policy") -> list[str]:
+def _asked_first(new: NewItem, policy: Policy) -> list[str]:
     """Who may answer such items below the tiers, in words."""
     usual = policy.tasks.get(new.task)
     said = []
@@ -106,7 +110,7 @@ def _asked_first(new: "NewItem", policy: "Policy") -> list[str]:
     return said
 
 
-def _limits(new: "NewItem", policy: "Policy", chosen: "Route") -> "Sequence[LimitWait]":
+def _limits(new: NewItem, policy: Policy, chosen: Route) -> Sequence[LimitWait]:
     """What bounds its call beside others', by what the ledger knows; nothing without one."""
     from tierqueue.operations.limits import on_the_way
     from tierqueue.tasks.routing.decide import demands_of
@@ -116,7 +120,7 @@ def _limits(new: "NewItem", policy: "Policy", chosen: "Route") -> "Sequence[Limi
     return _of_the_ledger(lambda connection: on_the_way(connection, policy, chosen, budget)) or ()
 
 
-def _limit_told(one: "LimitWait") -> str:
+def _limit_told(one: LimitWait) -> str:
     kind, name = one.limit.whose
     used = "nobody knows how much is used" if one.limit.used is None else f"{one.limit.used:,} used"
     wait = ""
@@ -128,7 +132,7 @@ def _limit_told(one: "LimitWait") -> str:
     )
 
 
-def _limit_for_scripts(one: "LimitWait") -> dict[str, Any]:
+def _limit_for_scripts(one: LimitWait) -> dict[str, Any]:
     kind, name = one.limit.whose
     return {
         "kind": kind,
@@ -142,14 +146,14 @@ def _limit_for_scripts(one: "LimitWait") -> dict[str, Any]:
     }
 
 
-def _policy(path: str | None) -> "Policy":
+def _policy(path: str | None) -> Policy:
     """Of the file at ``path``, else the one in force, else (no ledger) ``TIERQUEUE_POLICY``'s."""
     if path is None and (found := _of_the_ledger(applied_or_file)) is not None:
         return found
     return read_policy(path)[0]
 
 
-def _of_the_ledger(ask: "Callable[[Transaction], _T]") -> _T | None:
+def _of_the_ledger(ask: Callable[[Transaction], _T]) -> _T | None:
     """What it answers; ``None`` where no ledger can be asked."""
     from tierqueue.router.errors import LedgerMismatch, Misconfigured
 
@@ -164,7 +168,7 @@ def _of_the_ledger(ask: "Callable[[Transaction], _T]") -> _T | None:
         return None
 
 
-def _off(usual: "TaskDefaults | None") -> set[str]:
+def _off(usual: TaskDefaults | None) -> set[str]:
     """Which of a task type's rules and surrogate are out of service; none where no ledger can be
     asked.
     """
@@ -178,7 +182,7 @@ def _off(usual: "TaskDefaults | None") -> set[str]:
     return {one.version for one in off or ()}
 
 
-def _ruled(new: "NewItem", stated: "RuleTable", policy: "Policy") -> str:
+def _ruled(new: NewItem, stated: RuleTable, policy: Policy) -> str:
     """What rules make of the item; raises ``Misconfigured`` where they cannot be used."""
     from tierqueue.tasks.routing.below import wants_a_model
     from tierqueue.tasks.routing.decide import demands_of
@@ -196,7 +200,7 @@ def _ruled(new: "NewItem", stated: "RuleTable", policy: "Policy") -> str:
     return f"{rules}, which answer {json.dumps(found[1], ensure_ascii=False)}"
 
 
-def _certified(new: "NewItem", version: str, policy: "Policy") -> str:
+def _certified(new: NewItem, version: str, policy: Policy) -> str:
     """What a surrogate makes of the item; raises ``Misconfigured`` where it cannot be loaded."""
     from tierqueue.tasks.routing.below import wants_a_model
     from tierqueue.tasks.routing.decide import demands_of
