@@ -1,12 +1,10 @@
 """A check of the system: the ledger's progress and what cannot be reached, as findings."""
 
-import os
 import socket
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
 
 from tierqueue.ledger.ceilings.status import ceiling_statuses
 from tierqueue.ledger.evaluation import reviews
@@ -21,11 +19,10 @@ from tierqueue.ledger.operations import jobs, schedules
 from tierqueue.ledger.results import sinks
 from tierqueue.ledger.session import Transaction, unreachable
 from tierqueue.ledger.session import now as database_now
-from tierqueue.router.errors import InvalidPolicy, LedgerMismatch, TierqueueError, Unpriced
+from tierqueue.router.errors import InvalidPolicy, LedgerMismatch, TierqueueError
 from tierqueue.router.item import Tier
 from tierqueue.router.policy.duration import DAY_US
 from tierqueue.router.policy.policy import Policy
-from tierqueue.router.pricing import max_rate
 from tierqueue.tasks.app import TierqueueApp
 from tierqueue.tasks.broker import memory
 from tierqueue.tasks.findings import findings, in_order
@@ -84,7 +81,7 @@ def check(app: TierqueueApp) -> Health:
         if (refusal := writes.refused(app.installation.ledger)) is not None:
             found = [takes_no_writes(refusal), *found]
     except LedgerMismatch as error:
-        return Health(None, [_setting(error, "tierqueue migrate"), *found])
+        return Health(None, [wrong_setting(error, "tierqueue migrate"), *found])
     except Exception as error:
         if not unreachable(error):
             raise
@@ -125,34 +122,9 @@ def takes_no_writes(refusal: WriteRefusal) -> Finding:
     )
 
 
-def _setting(error: TierqueueError, do: str) -> Finding:
+def wrong_setting(error: TierqueueError, do: str) -> Finding:
+    """A setting, a policy or a ledger that does not fit, by its own error."""
     return Finding(code=type(error).__name__, wrong=True, what=error.message, do=do)
-
-
-def deployments(policy: Policy, environ: Mapping[str, str]) -> list[Finding]:
-    """Deployments that can never be called: without a price, or without a key in ``environ``."""
-    found = []
-    for deployment in policy.deployments.values():
-        try:
-            max_rate(deployment, datetime.now(UTC).date())
-        except Unpriced as error:
-            found.append(_setting(error, f"state its prices under deployments.{deployment.name}"))
-        if (
-            deployment.key_env is not None
-            and not environ.get(deployment.key_env)
-            and not deployment.simulated
-        ):
-            found.append(
-                Finding(
-                    code="no_key_here",
-                    wrong=False,
-                    what=f"deployment {deployment.name} ({deployment.tier}) has no key here:"
-                    f" {deployment.key_env} is not set",
-                    do="only the worker of that tier needs it",
-                    detail={"deployment": deployment.name, "key_env": deployment.key_env},
-                )
-            )
-    return found
 
 
 def worker(app: TierqueueApp, name: str, host: str | None = None) -> list[Finding]:
@@ -175,7 +147,10 @@ def worker(app: TierqueueApp, name: str, host: str | None = None) -> list[Findin
         return [Finding(code="process_silent", wrong=True, what=silent, do="read its log")]
     looked = min(process.since.get("looked", process.up) for process in beating)
     if name == "routing" and looked > STUCK_SECONDS:
-        stuck = f"the routing stage of {host} health at no item"
+        stuck = (
+            f"the routing stage of {host} lives but has not looked at the ledger's items for"
+            f" {STUCK_SECONDS:.0f} seconds"
+        )
         return [Finding(code="routing_stage_stuck", wrong=True, what=stuck, do="restart it")]
     return []
 
@@ -261,40 +236,3 @@ def _broker(app: TierqueueApp) -> list[Finding]:
             )
         ]
     return []
-
-
-def diagnosis(app: TierqueueApp) -> list[Finding]:
-    """Everything there is to say, also where settings or the policy are wrong."""
-    applied: policies.AppliedPolicy | None = None
-
-    def checked() -> list[Finding]:
-        nonlocal applied
-        health = check(app)
-        applied = health.applied
-        return health.findings
-
-    found: list[Finding] = []
-    for part in (checked, lambda: _stated(app, applied)):
-        try:
-            found += part()
-        except TierqueueError as error:
-            wrong = _setting(error, "set it right, then look again")
-            if wrong not in found:
-                found.append(wrong)
-    return in_order(found)
-
-
-def _stated(app: TierqueueApp, applied: policies.AppliedPolicy | None) -> list[Finding]:
-    """Deployments of the policy in force; those of a file here that is not in force, as notes."""
-    if applied is None:
-        return deployments(app.installation.policy, os.environ)
-    found = deployments(app.installation.read_applied(applied), os.environ)
-    aside = f"the policy file here, which is not in force (version {applied.id} is)"
-    try:
-        file = app.installation.policy
-    except InvalidPolicy as error:
-        what = f"{aside}, cannot be read: {error.message}"
-        do = "set it right before you apply it"
-        return [*found, Finding(code="policy_file_unread", wrong=False, what=what, do=do)]
-    others = [one for one in deployments(file, os.environ) if one not in found]
-    return [*found, *(replace(one, wrong=False, what=f"{aside}: {one.what}") for one in others)]

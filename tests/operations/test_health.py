@@ -66,6 +66,18 @@ def test_health_of_one_process_looks_at_this_machine_alone(
     assert run(capsys, "health", "--worker", "routing")[0] == 1
 
 
+def test_a_routing_stage_that_beats_and_looks_at_no_items_is_stuck(
+    house: Producer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "box-1")
+    with house.ledger.write() as connection:
+        detail = {"moments": {"looked": 1}}
+        progress.beat(connection, "routing@box-1:1", kind="routing", tier=None, detail=detail)
+    status, out, _ = run(capsys, "health", "--worker", "routing")
+    assert status == 1
+    assert "the routing stage of box-1 lives but has not looked" in " ".join(out.split())
+
+
 def test_the_doctor_says_what_is_held_back_and_how_to_let_it_go(
     house: Producer, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import pytest
 
-from tierqueue.operations import health
+from tierqueue.operations import diagnosis, health
 from tierqueue.operations.cli import root
 from tierqueue.operations.cli.output.status_screen import _HEAD, WIDTH
 from tierqueue.tasks import findings
@@ -21,7 +21,7 @@ def page() -> str:
 
 def test_every_finding_has_its_line_and_no_other(page: str) -> None:
     package = Path(findings.__file__).parent
-    sources = [*package.glob("*.py"), Path(health.__file__)]
+    sources = [*package.glob("*.py"), Path(health.__file__), Path(diagnosis.__file__)]
     codes = {code for path in sources for code in CODE.findall(path.read_text("utf-8"))}
     table = page[page.index("| code |") : page.index("`died` is wrong")]
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]

@@ -53,7 +53,7 @@ def _serve() -> None:
 
     for name in root.list_commands(None):  # type: ignore[arg-type]
         root.get_command(None, name)  # type: ignore[arg-type]
-    import tierqueue.operations.health  # once, before the forks, with what most commands load
+    import tierqueue.operations.diagnosis  # once, before the forks, with what most commands load
     import tierqueue.operations.status
     import tierqueue.tasks.kinds
     import tierqueue.tasks.settings  # noqa: F401

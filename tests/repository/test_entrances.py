@@ -27,6 +27,7 @@ ENTRANCES = {
     "workers/tier_worker.py",
     # What a command is given, and what looks at the whole system.
     "operations/cli/input/ledger_access.py",
+    "operations/diagnosis.py",
     "operations/flower/app.py",
     "operations/health.py",
 }

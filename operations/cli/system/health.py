@@ -63,10 +63,10 @@ def doctor(acknowledge: bool, as_json: bool) -> None:
     Of each thing: what is so, what happens by itself (~), and what to do about it (>).
     """
     from tierqueue.ledger.monitoring import endings
-    from tierqueue.operations import health as checks
+    from tierqueue.operations.diagnosis import diagnosis
 
     app = command_app()
-    found = checks.diagnosis(app)
+    found = diagnosis(app)
     wrong = any(finding.wrong for finding in found)
     if as_json:
         emit([asdict(finding) for finding in found])
