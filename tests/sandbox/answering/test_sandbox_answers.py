@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 
 from sandbox.answering.answers import answer, broken
 from sandbox.wires.call import Call, Refused
+from tests.drawing import examples
 
 TEXTS = st.text(max_size=80) | st.sampled_from(["refund 12.50 on 2024-02-03 to a@b.com", "7 of 9"])
 
@@ -59,7 +60,7 @@ KINDS = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.lists(KINDS, min_size=1, max_size=4), TEXTS, st.booleans())
 def test_an_answer_validates_against_the_schema(
     kinds: list[Any], prompt: str, forbid: bool
@@ -72,7 +73,7 @@ def test_an_answer_validates_against_the_schema(
     assert text == answer(call(prompt, made.model_json_schema()))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(KINDS, min_size=1, max_size=4), TEXTS)
 def test_a_broken_answer_is_json_and_does_not_validate(kinds: list[Any], prompt: str) -> None:
     fields: Any = {f"field_{at}": (kind, ...) for at, kind in enumerate(kinds)}

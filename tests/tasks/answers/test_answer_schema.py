@@ -16,6 +16,7 @@ from openai.lib import _pydantic as openai_strict
 from pydantic import BaseModel, ConfigDict, Field, RootModel, TypeAdapter, create_model
 
 from sandbox.answering.schema_rules import check
+from tests.drawing import examples
 from tests.sandbox.answering.test_sandbox_answers import KINDS
 from tierqueue.tasks.answers.schema import ANTHROPIC, OPENAI, Inexpressible, grammatical, strict
 from tierqueue.tasks.kinds.classify import output_of as classification
@@ -230,7 +231,7 @@ def test_vllm_finds_no_feature_that_its_grammars_lack() -> None:
     assert has_xgrammar_unsupported_json_features(Order.model_json_schema())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.lists(KINDS, min_size=1, max_size=5), st.booleans())
 def test_a_strict_schema_of_any_model_is_one_that_the_sandbox_takes(
     kinds: list[Any], defaults: bool

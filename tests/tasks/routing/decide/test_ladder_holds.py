@@ -5,6 +5,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.drawing import examples
 from tests.tasks.routing.decide.way import Way
 from tierqueue.ledger.accounting import audit
 from tierqueue.ledger.lifecycle.claims import Claim
@@ -91,7 +92,7 @@ def policy_of(deployments: list[dict[str, Any]]) -> Policy:
     return parse_policy(RULES + text, "test")
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
 @given(DEPLOYMENTS, DEMANDS, FAULTS)
 def test_who_serves_an_item_stands_at_its_floor_within_its_boundary_and_its_money(
     ledger: Ledger, deployments: list[dict[str, Any]], demands: dict[str, Any], faults: list[str]

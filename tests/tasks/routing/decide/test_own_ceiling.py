@@ -5,6 +5,7 @@ from typing import NamedTuple
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from tests.drawing import examples
 from tests.tasks.routing.decide.way import Way
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.outcome import Failed, Outcome, Throttled, Usage
@@ -82,7 +83,9 @@ def test_what_no_longer_fits_where_it_was_routed_goes_where_it_fits(ledger: Ledg
     world=st.lists(st.builds(Call, st.booleans(), st.integers(0, 1000)), max_size=12),
 )
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(40),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_an_item_that_no_longer_fits_is_called_elsewhere_or_dies_and_never_goes_in_a_circle(
     ledger: Ledger,
