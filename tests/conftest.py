@@ -23,6 +23,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests import compiled, drawing, in_memory
 from tests.servers import PostgreSQL, Valkey
+from tests.shares import Share, Shared
 from tierqueue.ledger.session import Ledger
 from tierqueue.migrations import upgrade
 from tools.system import free_port
@@ -103,14 +104,18 @@ class FewSystemsAtATime(LoadScopeScheduling):  # type: ignore[misc]  # xdist say
         super()._assign_work_unit(node)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FewSystemsAtATime:
-    return FewSystemsAtATime(config, log)
+def _quick(config: pytest.Config) -> bool:
+    return "not processes" in config.option.markexpr
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FewSystemsAtATime | Shared:
+    return Shared(config, log) if _quick(config) else FewSystemsAtATime(config, log)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """A core a process; one more where processes are started, for then a test mostly waits."""
     cores = os.cpu_count() or 1
-    return cores if "not processes" in config.option.markexpr else cores + 1
+    return cores if _quick(config) else cores + 1
 
 
 @pytest.fixture(scope="session")
@@ -205,6 +210,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "long: takes many seconds of a processor's time; left out by make quick"
     )
+    if _quick(config):
+        # Nobody else has collected what a process that dies would have run.
+        config.option.maxworkerrestart = "0"
+        if (worker := getattr(config, "workerinput", None)) is not None:
+            number = int(worker["workerid"].removeprefix("gw"))
+            config.pluginmanager.register(Share(config, number, worker["workercount"]))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -232,7 +243,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def _without_processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """What make quick runs starts none."""
-    if "not processes" in request.config.option.markexpr:
+    if _quick(request.config):
 
         def refused(*_: Any, **__: Any) -> Any:
             raise AssertionError("it starts a process: mark it with pytest.mark.processes")

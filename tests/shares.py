@@ -1,0 +1,42 @@
+"""Shares of the files of tests: a process of `make quick` imports and collects its own alone.
+
+A good part of what the quick tests take would otherwise be to import everything in every process.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from xdist.scheduler import EachScheduling
+
+
+class Shared(EachScheduling):  # type: ignore[misc]  # xdist says nothing of its types
+    """Whoever collected a test runs it."""
+
+    def schedule(self) -> None:
+        # Of the whole run, for its percentages; xdist states that of the last process.
+        session = self.config.pluginmanager.get_plugin("session")
+        session.testscollected = sum(map(len, self.node2collection.values()))
+        super().schedule()
+
+
+class Share:
+    """The files of one process, of those asked for: neighbours, which import alike."""
+
+    def __init__(self, config: pytest.Config, number: int, processes: int) -> None:
+        files = sorted(set(_files(config)))
+        own = slice(number * len(files) // processes, (number + 1) * len(files) // processes)
+        self._of_others = set(files).difference(files[own])
+
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        return True if collection_path in self._of_others else None
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        # A file that is named is collected whatever is to be ignored.
+        items[:] = [item for item in items if item.path not in self._of_others]
+
+
+def _files(config: pytest.Config) -> Iterator[Path]:
+    for argument in config.args:
+        path = config.invocation_params.dir / argument.partition("::")[0]
+        yield from path.rglob("test_*.py") if path.is_dir() else [path]
