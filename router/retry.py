@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Any
 
 from tierqueue.router.outcome import LOST_ON_THE_WAY, Failed, Throttled, Unknown
-from tierqueue.router.policy.retries import RetryPolicy
+from tierqueue.router.policy.tables import RetryPolicy
 
 LONGEST_WAIT = 86_400.0
 """The most seconds that a Retry-After is believed: after a day it may be asked again."""

@@ -17,7 +17,7 @@ from tierqueue.ledger.ceilings.ceiling import CEILING, Ceiling
 from tierqueue.ledger.ceilings.windows import window_start
 from tierqueue.ledger.tables import balances, ceiling_changes, ceilings, entries
 from tierqueue.router.money import NanoUSD
-from tierqueue.router.policy.policy import CeilingRule
+from tierqueue.router.policy.tables import CeilingRule
 
 Scope = tuple[str, str]
 """A scope's kind and name, such as ``("budget", "acme")``."""

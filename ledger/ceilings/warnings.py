@@ -18,7 +18,7 @@ from tierqueue.router.errors import CostCeilingExceeded
 from tierqueue.router.lifecycle import State
 from tierqueue.router.money import NanoUSD
 from tierqueue.router.policy.duration import HOUR_US, SECOND_US
-from tierqueue.router.policy.policy import WarningPolicy
+from tierqueue.router.policy.tables import WarningPolicy
 
 BURN_RATE = "burn_rate"
 """What a warning is of that is not of a share."""

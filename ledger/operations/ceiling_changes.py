@@ -15,7 +15,7 @@ from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import CostCeilingExceeded, InvalidItem
 from tierqueue.router.lifecycle import State
 from tierqueue.router.money import NanoUSD
-from tierqueue.router.policy.policy import CeilingRule
+from tierqueue.router.policy.tables import CeilingRule
 
 _NOT_PEOPLE = ("policy", "job")
 """Who else sets ceilings: what the policy set, the policy may change again."""

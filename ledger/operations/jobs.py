@@ -22,7 +22,7 @@ from tierqueue.router.errors import Cancelled
 from tierqueue.router.lifecycle import ENDS, State
 from tierqueue.router.money import NanoUSD
 from tierqueue.router.policy.duration import MINUTE_US
-from tierqueue.router.policy.policy import CeilingRule
+from tierqueue.router.policy.tables import CeilingRule
 
 _ITEMS, _JOBS, _ROWS = tables.items, tables.jobs, tables.job_rows
 _OPEN = [state.value for state in State if state not in ENDS]

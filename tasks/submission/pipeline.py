@@ -17,7 +17,7 @@ def pipeline(name: str, **demands: Unpack[Demands]) -> Demands:
     spent of it stays spent. Raises ``InvalidItem`` for bad demands and without these two.
     """
     from tierqueue.ledger.operations import ceiling_changes
-    from tierqueue.router.policy.policy import CeilingRule
+    from tierqueue.router.policy.tables import CeilingRule
 
     if "budget" in demands:
         raise InvalidItem(f"pipeline {name}: its name is the budget of its steps: state no other")

@@ -20,7 +20,7 @@ from tierqueue.ledger.tables import balances
 from tierqueue.ledger.whole_item import WholeItem
 from tierqueue.router.lifecycle import State
 from tierqueue.router.money import NanoUSD
-from tierqueue.router.policy.policy import CeilingRule
+from tierqueue.router.policy.tables import CeilingRule
 
 SECOND = 1_000_000
 LEASE = 10 * SECOND

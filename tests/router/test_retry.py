@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tierqueue.router.errors import BY_REASON
 from tierqueue.router.outcome import LOST_ON_THE_WAY, Failed, Throttled, Unknown
-from tierqueue.router.policy.retries import RetryPolicy
+from tierqueue.router.policy.tables import RetryPolicy
 from tierqueue.router.retry import (
     LONGEST_WAIT,
     End,

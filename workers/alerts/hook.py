@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from tierqueue.router.policy.policy import HookPolicy
+from tierqueue.router.policy.tables import HookPolicy
 from tierqueue.tasks.broker.background_sender import BackgroundSender
 from tierqueue.workers.alerts.posting import HookFailed, post
 

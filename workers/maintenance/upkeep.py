@@ -19,7 +19,7 @@ from tierqueue.ledger.session import now as database_now
 from tierqueue.router.lifecycle import State
 from tierqueue.router.policy.defaults import LONGEST_REUSE_US
 from tierqueue.router.policy.duration import DAY_US, HOUR_US, SECOND_US, microseconds
-from tierqueue.router.policy.policy import RetentionPolicy
+from tierqueue.router.policy.tables import RetentionPolicy
 from tierqueue.tasks.broker import memory
 from tierqueue.tasks.results.delivery import Delivery
 from tierqueue.tasks.results.fulfil import REGULATED_EXPIRES_SECONDS

@@ -13,7 +13,7 @@ from tierqueue.router.policy.policy_errors import nearest, plain_message, there_
 
 if TYPE_CHECKING:
     from tierqueue.ledger.session import Transaction
-    from tierqueue.router.policy.policy import CeilingRule
+    from tierqueue.router.policy.tables import CeilingRule
 
 SCOPES = ("everything", "budget", "job", "tier", "deployment", "provider", "purpose")
 WINDOWS = ("total", "hour", "day", "week", "month")
@@ -56,7 +56,7 @@ def rule_of(kind: str, name: str, window: str, amount: NanoUSD, timezone: str) -
     """The ceiling itself. Raises ``InvalidItem`` for what cannot be one, such as no time zone."""
     from pydantic import ValidationError
 
-    from tierqueue.router.policy.policy import CeilingRule
+    from tierqueue.router.policy.tables import CeilingRule
 
     stated = {"scope": kind, "name": name, "window": window, "timezone": timezone}
     try:

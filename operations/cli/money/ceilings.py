@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from tierqueue.ledger.ceilings.ceiling import Ceiling
     from tierqueue.ledger.ceilings.status import CeilingStatus
     from tierqueue.ledger.session import Ledger, Transaction
-    from tierqueue.router.policy.policy import CeilingRule
+    from tierqueue.router.policy.tables import CeilingRule
 
 
 @click.group(cls=CommandGroup)

@@ -10,7 +10,8 @@ from tierqueue.router.choose import Conditions
 from tierqueue.router.item import WorkItem
 from tierqueue.router.money import format_usd
 from tierqueue.router.policy.duration import SECOND_US
-from tierqueue.router.policy.policy import CeilingRule, Policy
+from tierqueue.router.policy.policy import Policy
+from tierqueue.router.policy.tables import CeilingRule
 from tierqueue.router.route import Route
 
 SHOWN = 3

@@ -11,7 +11,7 @@ from tierqueue.ledger.ceilings import books
 from tierqueue.ledger.lifecycle import claims
 from tierqueue.ledger.operations import ceiling_changes
 from tierqueue.ledger.session import Ledger
-from tierqueue.router.policy.policy import CeilingRule
+from tierqueue.router.policy.tables import CeilingRule
 
 
 def test_a_ceiling_that_is_set_again_says_what_it_was_and_is_the_new_one(ledger: Ledger) -> None:

@@ -20,7 +20,7 @@ from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import balances
 from tierqueue.ledger.tables import items as item_table
 from tierqueue.router.money import NanoUSD
-from tierqueue.router.policy.policy import CeilingRule
+from tierqueue.router.policy.tables import CeilingRule
 from tierqueue.tasks import classify
 
 POLICY = "[tiers.gpu]\nconcurrency = 7\n"

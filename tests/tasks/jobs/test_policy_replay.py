@@ -13,7 +13,7 @@ from tierqueue.ledger.in_force.evidence import JudgedAnswer
 from tierqueue.ledger.monitoring import outset
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
-from tierqueue.router.policy.policy import CeilingRule
+from tierqueue.router.policy.tables import CeilingRule
 
 ON_BEST = PRICED.replace("[deployments.small]", '[deployments.small]\ntasks = ["another"]')
 HOUSE_ONLY = PRICED.partition("[deployments.best]")[0]

@@ -19,7 +19,8 @@ from tierqueue.ledger.session import now as database_now
 from tierqueue.router.condition import Fault, ServedCall
 from tierqueue.router.money import format_usd
 from tierqueue.router.outcome import Trouble
-from tierqueue.router.policy.policy import CeilingRule, Policy, WarningPolicy, parse_policy
+from tierqueue.router.policy.policy import Policy, parse_policy
+from tierqueue.router.policy.tables import CeilingRule, WarningPolicy
 from tierqueue.tasks.results.delivery import Delivery
 from tierqueue.workers.alerts.ceilings import Alarm
 from tierqueue.workers.alerts.hook import CAPACITY

@@ -13,7 +13,8 @@ from structlog.testing import capture_logs
 
 from tests.waiting import PATIENCE, until
 from tierqueue.router.errors import InvalidPolicy
-from tierqueue.router.policy.policy import HookPolicy, parse_policy
+from tierqueue.router.policy.policy import parse_policy
+from tierqueue.router.policy.tables import HookPolicy
 from tierqueue.workers.alerts.hook import CAPACITY, Hook
 
 ACME = "budget:acme:day:2024-10-04"

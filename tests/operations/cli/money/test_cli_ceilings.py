@@ -12,7 +12,7 @@ from tierqueue.ledger.lifecycle.items import Death, die, new_id
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.money import NanoUSD
-from tierqueue.router.policy.policy import CeilingRule
+from tierqueue.router.policy.tables import CeilingRule
 from tierqueue.tasks import classify
 
 USD = 1_000_000_000

@@ -24,7 +24,7 @@ from tierqueue.operations import cli
 from tierqueue.operations.cli.output import printing
 from tierqueue.operations.cli.output.escapes import json_line, visible
 from tierqueue.router.money import NanoUSD
-from tierqueue.router.policy.policy import CeilingRule
+from tierqueue.router.policy.tables import CeilingRule
 from tierqueue.tasks import classify
 
 STEERING = "\x1b[31macme\x1b[0m\r\x9b2J\u202eemca\u2066 [bold]x[/bold]\ttab\nline\x07"
