@@ -70,13 +70,16 @@ SERVERS = {
 BUSY, WAITING = "systems that are busy", "systems that wait"
 _BUSY = ("demo", "faults", "gpu_tier", "readme", "start", "stopping")
 
+OWN_ENGINE = "engines of vLLM's"
+_OWN_ENGINE = (
+    "tests/workers/engines/vllm/",
+    "tests/workers/engines/engine/test_engine_conformance.py",
+)
+
 LONGEST = (
     BUSY,
     WAITING,
-    "tests/workers/engines/vllm/test_vllm_engine.py",
-    "tests/workers/engines/vllm/test_vllm_lora.py",
-    "tests/workers/engines/vllm/test_vllm_images.py",
-    "tests/workers/engines/engine/test_engine_conformance.py",
+    OWN_ENGINE,
     "tests/tasks/consumer/test_consumer.py",
     "tests/ledger/test_ledger_machine.py",
     "tests/operations/cli/test_edges.py",
@@ -88,11 +91,13 @@ class FewSystemsAtATime(LoadScopeScheduling):  # type: ignore[misc]  # xdist say
     """Files are shared out among the processes, those of many tests before those of few.
 
     Whole systems run two at a time, one that keeps a processor busy beside one that waits for most
-    of its time: more would starve one another on two cores.
+    of its time: more would starve one another on two cores. One process alone imports vLLM.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
+        if file.startswith(_OWN_ENGINE):
+            return OWN_ENGINE
         if not file.startswith("tests/acceptance/"):
             return file
         return BUSY if Path(file).stem.removeprefix("test_") in _BUSY else WAITING

@@ -4,8 +4,15 @@ What it says means nothing: assert shapes, counts, finish reasons and validity, 
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import safetensors
+
+MARKS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+"""The tokens that stand for no text."""
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}"
@@ -22,30 +29,61 @@ SEEING_TEMPLATE = CHAT_TEMPLATE.replace(
 
 
 def make_tiny_model(folder: Path, *, chat: bool = True) -> Path:
-    """Write a Qwen3-shaped model with a byte-level BPE to ``folder``; ``chat`` adds a template."""
-    import torch
-    from transformers import Qwen3Config, Qwen3ForCausalLM
+    """Write a Qwen3-shaped model with a byte-level BPE to ``folder``; ``chat`` adds a template.
 
-    tokenizer, vocabulary = _tokenizer()
+    Without torch and transformers: importing both takes longer than all else that is done here.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer, vocabulary = _byte_tokens(MARKS)
+    tokenizer.add_special_tokens(list(MARKS))
+    tokenizer.save(str(folder / "tokenizer.json"))
     if chat:
-        tokenizer.chat_template = CHAT_TEMPLATE
-    tokenizer.save_pretrained(folder)
-    torch.manual_seed(0)
-    config = Qwen3Config(
-        vocab_size=len(vocabulary),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=32,
-        max_position_embeddings=2048,
-        tie_word_embeddings=True,
-        eos_token_id=vocabulary["<|im_end|>"],
-        bos_token_id=None,
-        pad_token_id=vocabulary["<|endoftext|>"],
-    )
-    Qwen3ForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+        (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
+    ends = {"eos_token_id": vocabulary["<|im_end|>"], "pad_token_id": vocabulary["<|endoftext|>"]}
+    written = {
+        "tokenizer_config.json": {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "eos_token": "<|im_end|>",
+            "pad_token": "<|endoftext|>",
+            "additional_special_tokens": ["<|im_start|>"],
+        },
+        "generation_config.json": ends,
+        "config.json": {
+            **ends,
+            "architectures": ["Qwen3ForCausalLM"],
+            "model_type": "qwen3",
+            "dtype": "bfloat16",
+            "vocab_size": len(vocabulary),
+            "hidden_size": 64,
+            "intermediate_size": 128,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "head_dim": 32,
+            "max_position_embeddings": 2048,
+            "tie_word_embeddings": True,
+            "bos_token_id": None,
+        },
+    }
+    for name, stated in written.items():
+        (folder / name).write_text(json.dumps(stated), encoding="utf-8")
+    layer = {
+        **{f"{name}_layernorm": (64,) for name in ("input", "post_attention")},
+        **{f"self_attn.{name}_norm": (32,) for name in "qk"},
+        **{f"self_attn.{name}_proj": (64, 64) for name in "kv"},
+        "self_attn.q_proj": (128, 64),
+        "self_attn.o_proj": (64, 128),
+        **{f"mlp.{name}_proj": (128, 64) for name in ("gate", "up")},
+        "mlp.down_proj": (64, 128),
+    }
+    shapes: dict[str, tuple[int, ...]] = {"embed_tokens": (len(vocabulary), 64), "norm": (64,)}
+    shapes |= {f"layers.{at}.{name}": shape for at in range(2) for name, shape in layer.items()}
+    draw = np.random.default_rng(0)
+    weights = {
+        f"model.{name}.weight": np.ones(shape) if len(shape) == 1 else draw.normal(0, 0.02, shape)
+        for name, shape in shapes.items()
+    }
+    _save(weights, folder / "model.safetensors")
     return folder
 
 
@@ -105,16 +143,10 @@ def make_tiny_eyes(folder: Path) -> Path:
 
 
 def _tokenizer(*more: str) -> tuple[Any, dict[str, int]]:
-    """A byte-level BPE with its special tokens and these, and the vocabulary."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    """A byte-level BPE of transformers' with its special tokens and these, and the vocabulary."""
     from transformers import PreTrainedTokenizerFast
 
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *more]
-    vocabulary = {token: at for at, token in enumerate([*alphabet, *special])}
-    bpe = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
+    bpe, vocabulary = _byte_tokens([*MARKS, *more])
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=bpe,
         eos_token="<|im_end|>",
@@ -124,23 +156,53 @@ def _tokenizer(*more: str) -> tuple[Any, dict[str, int]]:
     return tokenizer, vocabulary
 
 
+def _byte_tokens(special: Sequence[str]) -> tuple[Any, dict[str, int]]:
+    """A BPE of single bytes and these tokens, and the vocabulary."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: at for at, token in enumerate([*alphabet, *special])}
+    bpe = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    return bpe, vocabulary
+
+
+def _save(weights: Mapping[str, Any], file: Path) -> None:
+    """Write weights as bfloat16, which is the upper half of a float's four bytes."""
+    halves = {
+        name: (np.ascontiguousarray(drawn, np.float32).view(np.uint32) >> 16).astype("<u2")
+        for name, drawn in weights.items()
+    }
+    safetensors.serialize_file(
+        {
+            name: safetensors.TensorSpec(
+                dtype="bfloat16",
+                shape=half.shape,
+                data_ptr=half.ctypes.data,
+                data_len=half.nbytes,
+            )
+            for name, half in halves.items()
+        },
+        str(file),
+        {"format": "pt"},
+    )
+
+
 def make_adapter(folder: Path, *, seed: int, rank: int = 8) -> Path:
     """Write a LoRA adapter for the tiny model to ``folder``, that changes what it says."""
-    import torch
-    from safetensors.torch import save_file
-
     folder.mkdir(parents=True)
-    draw = torch.Generator().manual_seed(seed)
+    draw = np.random.default_rng(seed)
     shapes = {"q_proj": (64, 128), "o_proj": (128, 64)}
     weights = {
-        f"base_model.model.model.layers.{layer}.self_attn.{name}.lora_{half}.weight": torch.randn(
-            (rank, inside) if half == "A" else (outside, rank), generator=draw
+        f"base_model.model.model.layers.{layer}.self_attn.{name}.lora_{half}.weight": draw.normal(
+            size=(rank, inside) if half == "A" else (outside, rank)
         )
         for layer in range(2)
         for name, (inside, outside) in shapes.items()
         for half in "AB"
     }
-    save_file(weights, folder / "adapter_model.safetensors")
+    _save(weights, folder / "adapter_model.safetensors")
     settings = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",

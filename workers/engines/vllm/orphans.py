@@ -9,9 +9,9 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-# Looks for cores that the worker has started until it is told of all of them, and reads on until
-# the worker's end of the pipe is closed by its death. Then it kills them, unless a process id has
-# meanwhile gone to another process. A core that loads is a child like any that Python spawns.
+# Looks for cores that the worker starts from now on until it is told of all of them, and reads on
+# until the worker's end of the pipe is closed by its death. Then it kills them, unless a process id
+# has meanwhile gone to another process. A core that loads is a child like any that Python spawns.
 WATCH = """
 import os, select, signal, sys
 def stat(process):
@@ -21,16 +21,19 @@ def core(process):
     with open(f"/proc/{process}/cmdline", "rb") as file:
         line = file.read()
     return line.startswith(b"VLLM::") or b"multiprocessing.spawn" in line
-worker, own, told = sys.argv[1], str(os.getpid()), {}
-print(flush=True)
-while not select.select([0], [], [], 0.2)[0]:
+def cores():
     for process in filter(str.isdigit, os.listdir("/proc")):
         try:
             seen = stat(process)
             if seen[1] == worker and process != own and core(process):
-                told[process] = seen[19]
+                yield process, seen[19]
         except (OSError, IndexError):
             pass
+worker, own = sys.argv[1], str(os.getpid())
+others, told = set(cores()), {}
+print(flush=True)
+while not select.select([0], [], [], 0.2)[0]:
+    told.update(set(cores()) - others)
 told.update(pair.split(":") for pair in sys.stdin.readline().split())
 sys.stdin.read()
 for process, started in told.items():

@@ -19,7 +19,6 @@ from bench.null_engine import NullEngine
 from bench.stage.noted_engine import NotedEngine
 from examples.tiny_tickets import NAME
 from examples.tiny_tickets.serve import serve
-from tests.tiny_model import make_tiny_model
 from tests.workers.engines.engine_calls import BOUNDED, LABEL, LABELS, SCHEMA, a_call, a_sandbox
 from tierqueue.router.outcome import Completed, Failed, Reply, Unavailable, Unknown
 from tierqueue.tasks.answers.confidence import confidence
@@ -87,17 +86,17 @@ def made(kind: str, address: str, folder: Path) -> tuple[Any, str]:
         return NullEngine(), "null"
     if kind == "noted":
         return NotedEngine(str(folder / "calls")), "null"
-    if kind == "storm":
-        return OwnEngine(folder / "calls.jsonl", 0.0, Hook(folder, "worker")), "null"
-    model = str(make_tiny_model(folder))
-    options = {"max_model_len": 1024, "kv_cache_memory_bytes": 64 << 20, "max_num_seqs": 64}
-    return VllmEngine(deployment=kind, model=model, options=options), model
+    return OwnEngine(folder / "calls.jsonl", 0.0, Hook(folder, "worker")), "null"
 
 
 @pytest.fixture(scope="module", params=["openai", "anthropic", *NULL, "llama.cpp", VLLM])
 def subject(
     request: pytest.FixtureRequest, sandbox: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Subject]:
+    if request.param == "vllm":
+        started = request.getfixturevalue("vllm_engine")
+        yield Subject(started.engine, started.loop, started.model, metered=False)
+        return
     server = serve() if request.param == "llama.cpp" else None
     address = sandbox if server is None else server.listening_address
     engine, model = made(request.param, address, tmp_path_factory.mktemp("model"))

@@ -170,10 +170,10 @@ def test_calls_are_batched_bad_ones_fail_for_good_and_a_dead_core_ends_the_engin
 
 @with_vllm
 def test_a_core_that_hangs_ends_the_engine_and_charges_no_call(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine_load, "HUNG_SECONDS", 3.0)
-    model = str(make_tiny_model(tmp_path))
+    model = tiny_model
     engine = VllmEngine(deployment="tiny", model=model, options=SMALL)
 
     async def hung() -> tuple[str, Reply, Reply]:
@@ -259,6 +259,25 @@ def _ended(process: psutil.Process) -> bool:
         return bool(process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
+
+
+@pytest.mark.processes
+def test_an_engine_that_does_not_start_takes_no_other_s_core_along() -> None:
+    started = "from multiprocessing.spawn import spawn_main\n" + _CORE
+    command = [sys.executable, "-c", started]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        watcher = orphans.start_watcher()
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as core:
+            assert core.stdout is not None
+            core.stdout.readline()
+            slept = psutil.Process(watcher.pid).num_ctx_switches().voluntary
+            until(partial(_has_slept, psutil.Process(watcher.pid), slept + 5))
+            orphans.end(watcher)
+            until(lambda: core.poll() is not None)
+        assert other.poll() is None
+        other.kill()
 
 
 @pytest.mark.processes

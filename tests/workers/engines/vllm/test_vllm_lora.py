@@ -6,7 +6,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.tiny_model import make_adapter, make_tiny_model
+from tests.tiny_model import make_adapter
+from tests.workers.engines.conftest import StartedEngine
 from tests.workers.engines.engine_calls import a_call
 from tierqueue.router.errors import Misconfigured
 from tierqueue.router.outcome import Completed
@@ -29,15 +30,10 @@ def _helpers() -> list[psutil.Process]:
     ]
 
 
-def test_calls_of_several_adapters_at_once_are_answered_as_each_alone(tmp_path: Path) -> None:
-    model = str(make_tiny_model(tmp_path / "model"))
-    adapters = [str(make_adapter(tmp_path / f"adapter-{seed}", seed=seed)) for seed in (1, 2)]
-    engine = VllmEngine(
-        deployment="tiny",
-        model=model,
-        options=SMALL,
-        adapters={"team.one": adapters[0], "team.two": adapters[1]},
-    )
+def test_calls_of_several_adapters_at_once_are_answered_as_each_alone(
+    vllm_engine: StartedEngine,
+) -> None:
+    engine, model = vllm_engine.engine, vllm_engine.model
 
     async def answer(by: str | None, at: int) -> str:
         call = a_call(model, f"Ticket {at}", item=f"{by}-{at}", adapter=by, output_limit=16)
@@ -45,25 +41,24 @@ def test_calls_of_several_adapters_at_once_are_answered_as_each_alone(tmp_path: 
         assert isinstance(reply, Completed), reply
         return reply.text
 
-    async def lived() -> tuple[list[str], list[str]]:
-        await engine.start()
-        asked = [(by, at) for at in range(4) for by in (None, *adapters)]
+    async def answered() -> tuple[list[str], list[str]]:
+        asked = [(by, at) for at in range(4) for by in (None, *vllm_engine.adapters)]
         alone = [await answer(by, at) for by, at in asked]
         mixed = list(await asyncio.gather(*(answer(by, at) for by, at in asked)))
-        await engine.close()
         return alone, mixed
 
-    alone, mixed = asyncio.run(lived())
+    alone, mixed = vllm_engine.loop.run(answered(), timeout=120)
     assert mixed == alone
     assert len(set(alone[:3])) == 3, "each adapter answers otherwise than the model alone"
 
 
-def test_an_adapter_that_the_engine_cannot_read_leaves_no_core(tmp_path: Path) -> None:
-    model = str(make_tiny_model(tmp_path / "model"))
+def test_an_adapter_that_the_engine_cannot_read_leaves_no_core(
+    tiny_model: str, tmp_path: Path
+) -> None:
     adapter = make_adapter(tmp_path / "adapter", seed=1)
     (adapter / "adapter_model.safetensors").unlink()
     engine = VllmEngine(
-        deployment="tiny", model=model, options=SMALL, adapters={"team.one": str(adapter)}
+        deployment="tiny", model=tiny_model, options=SMALL, adapters={"team.one": str(adapter)}
     )
     before = psutil.Process().children()
     with pytest.raises(Misconfigured, match="deployment tiny, adapter "):
@@ -73,10 +68,9 @@ def test_an_adapter_that_the_engine_cannot_read_leaves_no_core(tmp_path: Path) -
 
 
 def test_a_context_window_larger_than_the_engine_s_is_refused_and_leaves_no_core(
-    tmp_path: Path,
+    tiny_model: str,
 ) -> None:
-    model = str(make_tiny_model(tmp_path / "model"))
-    engine = VllmEngine(deployment="tiny", model=model, options=SMALL, context_window=513)
+    engine = VllmEngine(deployment="tiny", model=tiny_model, options=SMALL, context_window=513)
     before = psutil.Process().children()
     with pytest.raises(Misconfigured, match=r"context_window = 513, and its engine holds 512"):
         asyncio.run(engine.start())

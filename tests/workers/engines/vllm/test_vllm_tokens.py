@@ -1,12 +1,10 @@
 """The tokens of an answer as vLLM gives them, spelled out."""
 
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.tiny_model import make_tiny_model
 from tierqueue.workers.engines.vllm import tokens as vllm_tokens
 
 pytestmark = [
@@ -16,11 +14,10 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def tokenizer(tiny_model: str) -> Any:
     from transformers import AutoTokenizer
 
-    folder: Path = make_tiny_model(tmp_path_factory.mktemp("model"))
-    return AutoTokenizer.from_pretrained(folder)
+    return AutoTokenizer.from_pretrained(tiny_model)
 
 
 def steps(rows: list[dict[int, float]]) -> list[Any]:
