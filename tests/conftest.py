@@ -62,7 +62,7 @@ hypothesis.settings.load_profile("tierqueue")
 
 SERVERS = {
     *("valkey", "valkey_server", "valkey_socket", "postgresql", "postgresql_url", "everywhere"),
-    *("sandbox", "provider", "start", "build_house", "contents", "checked"),
+    *("sandbox", "provider", "start", "build_house", "contents", "checked", "forks"),
 }
 """Fixtures that start processes, whoever asks for them."""
 

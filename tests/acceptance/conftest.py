@@ -1,21 +1,29 @@
 """The whole system as real processes, and this process as its producer."""
 
-from collections.abc import Callable, Iterator
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.acceptance.acceptance_system import POLICY, Build, RunningSystem
+from tests.fork_server import ForkServer
 from tierqueue.ledger.session import Ledger
 from tierqueue.tasks.app import app
 from tierqueue.tasks.installation import Installation
-from tools.system import System
+from tools.system import Running, System, start
 
 
 @pytest.fixture(scope="module")
-def build_system(valkey_server: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Build]:
-    """Starts houses on the session's broker, and makes this process their producer."""
+def build_system(
+    forks: ForkServer, valkey_server: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Build]:
+    """Starts houses on the session's broker, and makes this process their producer.
+
+    Workers are forks of a process that has imported them, unless ``begin`` says otherwise.
+    """
     started: list[tuple[System, Ledger]] = []
     patch = pytest.MonkeyPatch()
 
@@ -44,7 +52,7 @@ def build_system(valkey_server: Any, tmp_path_factory: pytest.TempPathFactory) -
             ledger_url=ledger_url,
             broker_url=valkey_server.url,
             environ=environ,
-            **options,
+            **{"begin": partial(_begin, forks), **options},
         )
         text = policy_text.replace("{more}", more).replace("{port}", str(system.sandbox_port))
         policy.write_text(text, encoding="utf-8")
@@ -60,6 +68,12 @@ def build_system(valkey_server: Any, tmp_path_factory: pytest.TempPathFactory) -
     yield build
     end()
     patch.undo()
+
+
+def _begin(forks: ForkServer, line: str, environ: Mapping[str, str], log: Path) -> Running:
+    if not line.startswith("tierqueue worker "):
+        return start(line, environ, log)
+    return forks.start(shlex.split(line), environ=environ, output=log)
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ from tierqueue.router.errors import AnswerNotHeld
 from tierqueue.router.policy.policy import parse_policy
 from tierqueue.router.signals import TOKENS_PER_MESSAGE, TOKENS_PER_REQUEST
 from tierqueue.tasks import classify, complete
+from tools.system import start
 
 pytestmark = pytest.mark.engine
 
@@ -54,6 +55,7 @@ def running(build_system: Build, tmp_path_factory: pytest.TempPathFactory) -> Ru
     return build_system(
         policy_text=OWN_GPU.replace("{model}", str(model)),
         processes=("routing", "gpu"),
+        begin=start,
         environ={
             "HF_HUB_OFFLINE": "1",
             "OMP_NUM_THREADS": "1",

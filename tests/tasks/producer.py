@@ -4,13 +4,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import update
 
+from tests.fork_server import ForkServer
 from tests.waiting import until
 from tierqueue.ledger.lifecycle.items import Death, die
 from tierqueue.ledger.results import promises as ledger_promises
@@ -115,20 +115,26 @@ class Producer:
 class Worker:
     """A real worker process; its log is ``log``."""
 
-    def __init__(self, name: str, module: str, queue: str, log: Path, environment: dict[str, str]):
+    def __init__(
+        self,
+        forks: ForkServer,
+        name: str,
+        module: str,
+        queue: str,
+        log: Path,
+        environment: dict[str, str],
+    ) -> None:
         self.log = log
-        self._out = log.open("wb")
-        self.process = subprocess.Popen(
+        self.process = forks.start(
             [
-                *(sys.executable, "-m", "celery", "-A", module, "worker", "-P", "threads"),
+                *("celery", "-A", module, "worker", "-P", "threads"),
                 *("-c", "2", "-Q", queue, "-n", f"{name}@test", "-E", "-l", "INFO"),
                 *("--without-gossip", "--without-mingle"),
             ],
-            stdout=self._out,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": str(CHECKOUT), **environment},
+            output=log,
+            environ={**os.environ, **environment},
         )
-        until(lambda: self.process.poll() is not None or b"ready." in log.read_bytes())
+        until(lambda: self.process.poll() is not None or b"ready." in _said(log))
         assert self.process.poll() is None, log.read_text()
 
     def stop(self) -> None:
@@ -139,4 +145,7 @@ class Worker:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self._out.close()
+
+
+def _said(log: Path) -> bytes:
+    return log.read_bytes() if log.exists() else b""

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
+from tests.fork_server import ForkServer
 from tests.tasks.consumer.junk import DEEP, HALF_AN_EMOJI, NUL, SECRET, call, entry, spoilt
 from tests.tasks.producer import Producer, Worker
 from tests.waiting import until
@@ -37,10 +38,11 @@ def either_producer(producer_to: Callable[[str], Producer], ledger_url: str) -> 
 
 @pytest.fixture
 def reading(
-    valkey: Any, either_producer: Producer, ledger_url: str, tmp_path: Path
+    forks: ForkServer, valkey: Any, either_producer: Producer, ledger_url: str, tmp_path: Path
 ) -> Iterator[Worker]:
     """The routing stage's intake as a real process on either ledger."""
     worker = Worker(
+        forks,
         "reading",
         "tests.tasks.intake_app",
         "route",

