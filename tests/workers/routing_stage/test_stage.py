@@ -1,6 +1,6 @@
 """The routing stage's look: what was submitted is routed, by what it is when it is routed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
 import tierqueue.tasks.kinds  # noqa: F401 - declares the task types whose prompts are counted
-from tests.ledger.moves import Moves
+from tests.ledger.moves import Moves, promise_of
 from tests.ledger.placed import column, place
 from tests.ledger.plans import plans_of, reads_of_every_item
 from tests.tasks.routing.tokenizer import write_tokenizer
@@ -20,12 +20,15 @@ from tierqueue.ledger.lifecycle import routes
 from tierqueue.ledger.monitoring import queue_depths
 from tierqueue.ledger.monitoring.progress import beat
 from tierqueue.ledger.monitoring.queue_depths import ItemsAhead
+from tierqueue.ledger.results.promises import Promise, make_once, note_fulfilled
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.ledger.tables import items
+from tierqueue.router.item import Tier
 from tierqueue.router.lifecycle import Wait
 from tierqueue.router.policy.policy import Policy, parse_policy
 from tierqueue.router.selection.evidence import ENOUGH
+from tierqueue.tasks.broker.slices import Slice
 from tierqueue.tasks.results.delivery import Delivery
 from tierqueue.workers.routing_stage.filling import depth
 from tierqueue.workers.routing_stage.stage import RoutingStage
@@ -61,15 +64,19 @@ share = 0.5
 
 
 def stage_on(
-    ledger: Ledger, policy: Policy, taken: Callable[[Policy], None] = lambda _: None
+    ledger: Ledger,
+    policy: Policy,
+    taken: Callable[[Policy], None] = lambda _: None,
+    send: Callable[[Tier, Slice], None] = lambda *_: None,
+    received: Callable[[Sequence[Promise]], None] = lambda _: None,
 ) -> RoutingStage:
-    """A routing stage whose slices go nowhere."""
+    """A routing stage whose slices go nowhere, unless ``send`` takes them."""
     return RoutingStage(
         ledger=ledger,
         policy=policy,
-        send=lambda *_: None,
+        send=send,
         delivery=Mock(spec=Delivery),
-        received=lambda _: None,
+        received=received,
         resend=4.0,
         checkpoint=lambda _: None,
         taken=taken,
@@ -93,6 +100,22 @@ def counting(tmp_path: Path) -> Policy:
     """A policy whose house model states its tokenizer."""
     path = write_tokenizer(tmp_path / "tokenizer.json", TEXT)
     return parse_policy(POLICY.format(tokenizer=f'tokenizer = "{path}"'), "test")
+
+
+def test_an_item_is_received_also_where_it_ended_before_that_could_be_said(ledger: Ledger) -> None:
+    item_id = submitted(ledger)
+    owed = promise_of(item_id)
+    with ledger.write() as connection:
+        make_once(connection, owed, 1)
+    received: list[Promise] = []
+
+    def end(*_: object) -> None:
+        with ledger.write() as connection:
+            note_fulfilled(connection, [owed], 2)
+
+    policy = parse_policy(POLICY.format(tokenizer=""), "test")
+    stage_on(ledger, policy, send=end, received=received.extend).round()
+    assert received == [owed]
 
 
 def test_a_tier_that_is_stopped_has_no_depth() -> None:
