@@ -1,16 +1,11 @@
-"""Connections: one write transaction at a time on SQLite, row locks on PostgreSQL.
+"""Connections: one write transaction at a time on SQLite, row locks on PostgreSQL."""
 
-SQLite's own driver begins a transaction lazily and upgrades it on the first write, which loses
-updates and raises busy errors between processes; every write here starts with BEGIN IMMEDIATE.
-"""
-
-import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
 from sqlalchemy import (
@@ -18,8 +13,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
-    create_engine,
-    event,
     literal_column,
     select,
     text,
@@ -31,15 +24,14 @@ from sqlalchemy.exc import (
     DBAPIError,
     IntegrityError,
     InterfaceError,
-    InvalidatePoolError,
     OperationalError,
     StatementError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from tierqueue.ledger.json_text import decoded
+from tierqueue.ledger import postgresql
 from tierqueue.ledger.schema import of_this_schema
-from tierqueue.ledger.sqlite import job_moves, turns
+from tierqueue.ledger.sqlite import connections, job_moves, turns
 from tierqueue.ledger.sqlite.path import check_path
 from tierqueue.router.errors import Misconfigured
 
@@ -52,10 +44,6 @@ _BUSY_SECONDS = 30
 Answer = TypeVar("Answer")
 _START_PATIENCE = 30.0
 _DIALECTS = ("sqlite", "postgresql")
-_FRESH_SECONDS = 0.25
-"""Seconds after a transaction in which its connection is taken to be alive still."""
-_PLANS_SECONDS = 1.0
-"""Seconds for which PostgreSQL goes by the plan it made for a statement."""
 
 READ_ONLY = "25006"
 """How PostgreSQL says that a transaction cannot write."""
@@ -124,18 +112,11 @@ class Ledger:
         if dialect == "sqlite":
             self._turns = turns.Turns(f"{parsed.database}-turns", patience)
             busy = _BUSY_SECONDS if patience is None else patience
-            self._writer = _sqlite(url, pool_size, "BEGIN IMMEDIATE", busy, read_only=False)
-            self._reader = _sqlite(url, pool_size, "BEGIN", busy, read_only=True)
+            self._writer = connections.connect(url, pool_size, busy)
+            self._reader = connections.connect(url, pool_size, busy, read_only=True)
             self._by_itself = self._reader
         else:
-            options = {
-                "pool_size": pool_size,
-                "pool_timeout": 10,
-                # The connection that was used last has its plans still, and needs no proof.
-                "pool_use_lifo": True,
-                "hide_parameters": True,
-            }
-            self._writer = _postgresql(url, options, frozen)
+            self._writer = postgresql.connect(url, pool_size, frozen)
             self._reader = self._writer.execution_options(postgresql_readonly=True)
             self._by_itself = self._writer.execution_options(isolation_level="AUTOCOMMIT")
 
@@ -263,72 +244,3 @@ def unstorable(error: BaseException) -> bool:
 def refused(error: BaseException) -> bool:
     """Whether the database said ``error``, for whatever cause."""
     return isinstance(error, DBAPIError)
-
-
-def _postgresql(url: str, options: Mapping[str, Any], frozen: float) -> Engine:
-    engine = create_engine(url, json_deserializer=decoded, **options)
-
-    @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _record: Any) -> None:
-        connection.execute(f"SET idle_in_transaction_session_timeout = {round(frozen * 1000)}")
-        connection.commit()
-
-    @event.listens_for(engine, "checkin")
-    def _rest(_connection: Any, record: Any) -> None:
-        record.info["rests_since"] = time.monotonic()
-
-    @event.listens_for(engine, "checkout")
-    def _plan_anew(connection: Any, record: Any, _proxy: Any) -> None:
-        # A plan made while a table was small would go on scanning it whole as it grows, and to plan
-        # each time costs more than to execute. It also proves, as pre-ping does before every
-        # transaction, that the connection is alive: one that was used just now needs no proof.
-        at = time.monotonic()
-        rested = at - record.info.get("rests_since", -math.inf)
-        if rested < _FRESH_SECONDS and at - record.info["planned_at"] < _PLANS_SECONDS:
-            return
-        try:
-            connection.autocommit = True
-            connection.execute("DISCARD PLANS")
-            connection.autocommit = False
-        except engine.dialect.loaded_dbapi.Error as error:
-            raise InvalidatePoolError("the database has closed this connection") from error
-        record.info["planned_at"] = at
-
-    @event.listens_for(engine, "do_executemany")
-    def _one_by_one(cursor: Any, statement: str, rows: Any, _context: Any) -> bool:
-        # The driver would send them as a pipeline, after which PostgreSQL does not count the time
-        # of a process that is stopped: it would hold its locks for ever.
-        for row in rows:
-            cursor.execute(statement, row)
-        return True
-
-    return engine
-
-
-def _sqlite(url: str, pool_size: int, begin: str, busy: float, *, read_only: bool) -> Engine:
-    engine = create_engine(
-        url,
-        pool_size=pool_size,
-        json_deserializer=decoded,
-        # An error that quotes its parameters would carry prompts into logs.
-        hide_parameters=True,
-        connect_args={"timeout": busy, "check_same_thread": False},
-    )
-
-    @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode = WAL")
-        cursor.execute("PRAGMA synchronous = FULL")
-        cursor.execute("PRAGMA cache_size = -65536")
-        if read_only:
-            cursor.execute("PRAGMA query_only = ON")
-        cursor.close()
-
-    def do_begin(dbapi_connection: Any) -> None:
-        dbapi_connection.execute(begin)
-
-    # As a statement of SQLAlchemy's own it would cost as much as the question that follows.
-    engine.dialect.do_begin = do_begin  # type: ignore[method-assign]
-    return engine

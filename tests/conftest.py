@@ -31,7 +31,8 @@ from tools.system import free_port
 pytest_plugins = ["tests.installation"]
 
 # Most of what a test's short ledger does would be to compile its SQL.
-pytest.MonkeyPatch().setattr("tierqueue.ledger.session.create_engine", compiled.create_engine)
+for module in ("postgresql", "sqlite.connections"):
+    pytest.MonkeyPatch().setattr(f"tierqueue.ledger.{module}.create_engine", compiled.create_engine)
 
 ENGINE_REQUIRED = os.environ.get("TIERQUEUE_ENGINE_REQUIRED") == "1"
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, bindparam, select, text, update
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from tests.ledger.placed import column, place
-from tierqueue.ledger import session
+from tierqueue.ledger import postgresql
 from tierqueue.ledger.session import Ledger, unreachable
 from tierqueue.ledger.tables import items
 from tierqueue.migrations import check
@@ -99,8 +99,8 @@ def plan_kept(connection: Connection) -> str:
 def test_postgresql_goes_by_the_plan_of_a_small_table_for_so_many_seconds_alone(
     postgresql_url: str, monkeypatch: pytest.MonkeyPatch, seconds: float, scans: str
 ) -> None:
-    monkeypatch.setattr(session, "_PLANS_SECONDS", seconds)
-    monkeypatch.setattr(session, "_FRESH_SECONDS", 3600.0)
+    monkeypatch.setattr(postgresql, "PLANS_SECONDS", seconds)
+    monkeypatch.setattr(postgresql, "FRESH_SECONDS", 3600.0)
     ledger, other = Ledger(postgresql_url), Ledger(postgresql_url)
     item_id = place(other, "routed")
     with other.write() as connection:
