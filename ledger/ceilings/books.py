@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Executable, bindparam, case, insert, select, tuple_, update
+from sqlalchemy import Connection, Executable, bindparam, case, func, insert, select, tuple_, update
 
 from tierqueue.ledger.bulk import among, insert_many, upsert
 from tierqueue.ledger.ceilings.balance import Balance
@@ -35,9 +35,12 @@ class _BalanceSums(NamedTuple):
 
 
 _OVER = select(*CEILING).where(among(ceilings.c.name))
+_found = balances.alias("found")
 _SUMS = select(*(balances.c[name] for name in _BalanceSums._fields)).where(among(balances.c.id))
+_COUNT = select(func.count()).select_from(_found).where(among(_found.c.id))
 _LOCK = _SUMS.order_by(balances.c.id).with_for_update()
-_KNOWN = select(balances.c.id).where(among(balances.c.id))
+_LOCK_ALL = _LOCK.where(_COUNT.scalar_subquery() == bindparam("count"))
+"""Locks none where one of them is new."""
 _NEW_SPENT = balances.c.spent + bindparam("b_spent")
 _NEW_HELD = balances.c.held + bindparam("b_held")
 _MOVE = (
@@ -273,15 +276,19 @@ def _lock(connection: Connection, limits: Mapping[Balance, int]) -> dict[str, _L
         return {}
     by_id = {balance.id: (balance, limit) for balance, limit in limits.items()}
     ids = sorted(by_id)
-    # New windows are made before anything is locked, or the locks would not be taken in order.
-    known = set(connection.execute(_KNOWN, {"ids": ids}).scalars())
-    _create(connection, [by_id[key][0] for key in ids if key not in known])
-    locked = _sums(connection, _LOCK, ids)
+    locked = _sums(connection, _LOCK_ALL, ids)
+    if not locked:
+        # New windows are made before anything is locked, or the locks would not be in order.
+        _create(connection, [by_id[key][0] for key in ids])
+        locked = _sums(connection, _LOCK, ids)
     return {key: _LockedBalance(by_id[key][1], locked[key].spent, locked[key].held) for key in ids}
 
 
 def _sums(connection: Connection, asked: Executable, ids: Sequence[str]) -> dict[str, _BalanceSums]:
-    found = [_BalanceSums._make(row) for row in connection.execute(asked, {"ids": ids})]
+    found = [
+        _BalanceSums._make(row)
+        for row in connection.execute(asked, {"ids": ids, "count": len(ids)})
+    ]
     return {sums.id: sums for sums in found}
 
 

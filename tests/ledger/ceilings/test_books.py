@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from tests.ledger.moves import SECOND, Moves, ceiling, settlement
 from tierqueue.ledger import tables
@@ -40,6 +40,30 @@ def test_a_ceiling_of_a_name_stands_in_place_of_the_one_for_each_name(moves: Mov
 def test_a_ceiling_of_a_name_leaves_other_windows_to_the_one_for_each_name(moves: Moves) -> None:
     moves.ceilings(ceiling("budget", 150), ceiling("budget", 900, name="acme", window="day"))
     assert len(moves.running(3, bound=100, budget="acme")) == 1
+
+
+def test_a_claim_asks_once_for_the_balances_that_are_there_and_makes_those_that_are_new(
+    moves: Moves,
+) -> None:
+    moves.ceilings(ceiling("budget", 900), ceiling("everything", 900))
+    asked: list[str] = []
+    engine = moves.ledger.engine
+    event.listen(engine, "before_cursor_execute", lambda *call: asked.append(call[2]))
+
+    def questions(budget: str) -> int:
+        asked.clear()
+        assert len(moves.running(bound=100, budget=budget)) == 1
+        return sum(one.startswith("SELECT balances.id") for one in asked)
+
+    assert questions("acme") == 2
+    assert questions("acme") == 1
+    # Of one that is new and one that is there, none is locked before both are.
+    assert questions("other") == 2
+    assert moves.books() == {
+        "budget:acme:total:all": (200, 0, 200),
+        "budget:other:total:all": (100, 0, 100),
+        "everything:*:total:all": (300, 0, 300),
+    }
 
 
 def test_a_name_with_colons_keeps_its_own_balance(moves: Moves) -> None:
