@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from _pytest.runner import runtestprotocol
 from xdist.scheduler import EachScheduling
 
 
@@ -30,6 +31,17 @@ class Share:
 
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
         return True if collection_path in self._of_others else None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+        # As pytest's own, but of what passed nothing is told of its setup and its teardown.
+        hook, of = item.ihook, {"nodeid": item.nodeid, "location": item.location}
+        hook.pytest_runtest_logstart(**of)
+        for report in runtestprotocol(item, log=False, nextitem=nextitem):
+            if report.when == "call" or not report.passed:
+                hook.pytest_runtest_logreport(report=report)
+        hook.pytest_runtest_logfinish(**of)
+        return True
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         # A file that is named is collected whatever is to be ignored.

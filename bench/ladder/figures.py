@@ -3,8 +3,9 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from random import Random
-from statistics import mean
+from statistics import fmean
 
 from bench.ladder.recorded import Outcome
 
@@ -30,7 +31,7 @@ def figures(outcomes: Sequence[Outcome], strong: float, prices: Prices) -> Figur
     random escalation and a perfect detector; ``closed``: of the way from the one to the other, all
     of it where the small model alone reaches the target.
     """
-    found: Figures = {"frontier_accuracy": round(mean(strongly(outcomes, strong)), 4)}
+    found: Figures = {"frontier_accuracy": round(fmean(strongly(outcomes, strong)), 4)}
     for target in TARGETS:
         name = str(round(100 * target))
         shares = {
@@ -38,7 +39,7 @@ def figures(outcomes: Sequence[Outcome], strong: float, prices: Prices) -> Figur
             for way, order in ORDERS.items()
             if way != "random"
         }
-        shares["random"] = mean(
+        shares["random"] = fmean(
             cost_share(outcomes, strong, target, prices, shuffled(seed)) for seed in range(SEEDS)
         )
         for way, share in shares.items():
@@ -60,7 +61,7 @@ def below_share(
     """
     rest = [outcome for outcome in outcomes if outcome.surrogate is None]
     good = sum(outcome.surrogate is True for outcome in outcomes)
-    wanted = target * mean(strongly(outcomes, strong)) * len(outcomes)
+    wanted = target * fmean(strongly(outcomes, strong)) * len(outcomes)
     reached = curve(rest, strong, ORDERS["margin"]) if rest else [0.0]
     for up, accuracy in enumerate(reached):
         if good + accuracy * len(rest) >= wanted - 1e-9:
@@ -72,7 +73,7 @@ def below_share(
 def surrogate_figures(outcomes: Sequence[Outcome]) -> Figures:
     """The share of the tickets that it answers, and how often it is right there."""
     answered = [one.surrogate for one in outcomes if one.surrogate is not None]
-    right = round(mean(answered), 4) if answered else 0.0
+    right = round(fmean(answered), 4) if answered else 0.0
     return {"coverage": round(len(answered) / len(outcomes), 4), "right": right}
 
 
@@ -123,14 +124,17 @@ def cost_share(
     """The least cost at which ``target`` of the frontier's accuracy is reached, as a share of all
     on frontier.
     """
-    wanted = target * mean(strongly(outcomes, strong))
+    wanted = target * fmean(strongly(outcomes, strong))
     up = next(at for at, got in enumerate(curve(outcomes, strong, order)) if got >= wanted)
     return (prices.small + up / len(outcomes) * prices.frontier) / prices.frontier
 
 
 def strongly(outcomes: Sequence[Outcome], share: float) -> list[bool]:
     """Whether the simulated tier is right on each ticket, by a hash of it."""
-    return [
-        int.from_bytes(hashlib.sha256(f"frontier {o.ticket}".encode()).digest()[:4]) < share * 2**32
-        for o in outcomes
-    ]
+    return [_place(outcome.ticket) < share for outcome in outcomes]
+
+
+@cache
+def _place(ticket: str) -> float:
+    """Between 0 and 1, always the same for a ticket."""
+    return int.from_bytes(hashlib.sha256(f"frontier {ticket}".encode()).digest()[:4]) / 2**32

@@ -22,6 +22,7 @@ from tierqueue.router.learned.surrogate_training import (
     CalibratedBounds,
     SurrogateScope,
     TrainingAnswer,
+    TrainingResult,
     calibrate,
     train,
     written,
@@ -51,10 +52,16 @@ def answers(count: int, wrong: float = 0.0) -> list[TrainingAnswer]:
 
 
 @pytest.fixture(scope="module")
-def content() -> bytes:
-    """A certified surrogate of three labels."""
-    trained = train(answers(800))
-    assert not isinstance(trained, NoCertificate)
+def trained() -> TrainingResult:
+    """A surrogate of three labels."""
+    found = train(answers(400))
+    assert not isinstance(found, NoCertificate)
+    return found
+
+
+@pytest.fixture(scope="module")
+def content(trained: TrainingResult) -> bytes:
+    """It, certified."""
     calibrated = calibrate(trained, PROMISE)
     assert not isinstance(calibrated, NoCertificate)
     assert calibrated.covered > 0.8
@@ -78,23 +85,23 @@ def test_it_defers_what_is_unlike_its_training(content: bytes, foreign: str) -> 
 
 
 def test_the_same_answers_train_the_same_surrogate(content: bytes) -> None:
-    trained = train(answers(800))
+    trained = train(answers(400))
     assert not isinstance(trained, NoCertificate)
     calibrated = calibrate(trained, PROMISE)
     assert not isinstance(calibrated, NoCertificate)
     assert written(trained.linear, PURPOSE, calibrated) == content
 
 
-def test_what_answers_is_what_was_certified_to_the_last_bit(content: bytes) -> None:
-    trained = train(answers(800))
-    assert not isinstance(trained, NoCertificate)
+def test_what_answers_is_what_was_certified_to_the_last_bit(
+    trained: TrainingResult, content: bytes
+) -> None:
     loaded = Surrogate.load(content).linear
     assert (loaded.weights == trained.linear.weights).all()
     assert (loaded.centres == trained.linear.centres).all()
 
 
 def test_answers_at_random_are_never_certified() -> None:
-    trained = train(answers(800, wrong=1.0))
+    trained = train(answers(400, wrong=1.0))
     assert not isinstance(trained, NoCertificate)
     found = calibrate(trained, PROMISE)
     assert isinstance(found, NoCertificate)
@@ -124,7 +131,7 @@ def test_what_cannot_be_learned_is_said(given: list[TrainingAnswer], why: str) -
 
 
 def test_two_labels_are_enough() -> None:
-    two = [answer for answer in answers(1_200) if answer.label != "login"]
+    two = [answer for answer in answers(400) if answer.label != "login"]
     trained = train(two)
     assert not isinstance(trained, NoCertificate)
     assert trained.linear.labels == ("card", "transfer")
@@ -157,7 +164,7 @@ def tiny() -> Embedding:
 @pytest.fixture(scope="module")
 def embedded(tiny: Embedding) -> bytes:
     """A surrogate of the same answers that looks at it too."""
-    trained = train(answers(800), embedding=tiny)
+    trained = train(answers(400), embedding=tiny)
     assert not isinstance(trained, NoCertificate)
     calibrated = calibrate(trained, PROMISE)
     assert not isinstance(calibrated, NoCertificate)

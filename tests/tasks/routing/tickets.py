@@ -62,7 +62,7 @@ def content(embedding: Embedding | None = None) -> bytes:
     """The surrogate's artefact."""
     random = Random(3)
     answers = []
-    for number in range(600):
+    for number in range(300):
         label = random.choice(LABELS)
         said = random.choice(_SAID[label]).format(random.choice(_THINGS))
         answers.append(TrainingAnswer(f"{said} {number}", label))

@@ -187,14 +187,14 @@ def test_what_is_expected_includes_the_escalations_of_the_past(
     moves = Moves(ledger)
     for number in range(20):
         below(moves, 1_000, refused=number < 5)
-    told = tierqueue.json(*short(tmp_path, 400))
+    told = tierqueue.json(*short(tmp_path, 200))
     assert [part["deployment"] for part in told["parts"]] == ["small"]
-    real = 400 * (1_000 + 1_000_000 * 5 // 20)
+    real = 200 * (1_000 + 1_000_000 * 5 // 20)
     assert told["expected_nanousd"] == pytest.approx(real, rel=0.2)
     assert told["low_nanousd"] < real < told["high_nanousd"]
     assert (part(told, "small")["past"]["rejected"], told["learned_from_items"]) == (5, 20)
-    # 109 of 400 rows are expected above, for six seconds each, four at a time.
-    assert told["seconds"] == pytest.approx(400 * 6 / 22 * 6 / 4, rel=0.01)
+    # 55 of 200 rows are expected above, for six seconds each, four at a time.
+    assert told["seconds"] == pytest.approx(200 * 6 / 22 * 6 / 4, rel=0.01)
 
 
 def test_one_accepted_item_does_not_say_that_nothing_escalates(

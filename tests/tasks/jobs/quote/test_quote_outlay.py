@@ -17,19 +17,19 @@ def test_cash_and_the_hours_of_the_house_stand_beside_each_other(
     for number in range(20):
         # A second of the engine is a thousandth of a dollar.
         below(moves, 1_000_000, refused=number < 5)
-    told = tierqueue.json(*short(tmp_path, 400))
+    told = tierqueue.json(*short(tmp_path, 100))
     assert told["ceilings_count"] == "cash"
     assert told["cash"]["expected_nanousd"] == told["expected_nanousd"]
     engines = told["engines"]
-    assert engines["expected_nanousd"] == 400 * 1_000_000
-    assert engines["expected_hours"] == pytest.approx(400 / 3600)
+    assert engines["expected_nanousd"] == 100 * 1_000_000
+    assert engines["expected_hours"] == pytest.approx(100 / 3600)
     assert part(told, "small")["engines"] == engines
-    said = " ".join(tierqueue(*short(tmp_path, 400)).split())
+    said = " ".join(tierqueue(*short(tmp_path, 100)).split())
     assert "leaves the account: $" in said
-    assert "your own engines: 6 min 40 s of their time" in said
+    assert "your own engines: 1 min 40 s of their time" in said
     assert "ceilings count what leaves the account alone" in said
     policy = tmp_path / "tierqueue.toml"
     policy.write_text(f'ceilings_count = "everything"\n{POLICY}')
-    both = tierqueue.json(*short(tmp_path, 400))
+    both = tierqueue.json(*short(tmp_path, 100))
     assert (both["ceilings_count"], both["cash"]) == ("everything", told["cash"])
-    assert both["expected_nanousd"] == told["expected_nanousd"] + 400 * 1_000_000
+    assert both["expected_nanousd"] == told["expected_nanousd"] + 100 * 1_000_000
