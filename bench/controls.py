@@ -22,7 +22,7 @@ from bench.chaos.plant import Nursery, base_environ
 from bench.chaos.storm import FEW
 from bench.checker.invariants import one_result, report
 from bench.checker.run import Violations, open_run
-from bench.faults.run import LEASE, run
+from bench.faults.run import LEASE_SECONDS, run
 from tools.system import broker
 
 GUARDS = {"bare": "I2", "fence": "I2", "tick": "I1", "hold": "I4", "conditions": "I10"}
@@ -108,7 +108,11 @@ def main() -> None:
             report(found, [f"== without {name}, which must break {GUARDS[name]}:"])
             told[name] = {key: len(all_of) for key, all_of in sorted(found.by_invariant.items())}
     passed = [name for name, broken in told.items() if GUARDS[name] not in broken]
-    print(json.dumps({"bench": "controls", "lease_s": LEASE, "broken": told, "not_seen": passed}))
+    print(
+        json.dumps(
+            {"bench": "controls", "lease_s": LEASE_SECONDS, "broken": told, "not_seen": passed}
+        )
+    )
     sys.exit(1 if passed else 0)
 
 

@@ -56,7 +56,7 @@ simulated = true
 prices = {{ input = "0.50", output = "2.00", cache_read = "0.05" }}
 """
 
-_PATIENCE = 300.0
+_PATIENCE_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def _of_pieces(meeting: Meeting, question: str) -> Callable[[], Found]:
     )
 
     def found() -> Found:
-        citations = asked.get(timeout=_PATIENCE).citations
+        citations = asked.get(timeout=_PATIENCE_SECONDS).citations
         said = [meeting.text[one.start : one.end].split() for one in citations]
         stand = sum(
             one.quotation.split() == words for one, words in zip(citations, said, strict=True)
@@ -133,7 +133,7 @@ def _of_whole(meeting: Meeting, question: str) -> Callable[[], Found]:
     asked = ask.delay(meeting.text, question, risk="internal")
 
     def found() -> Found:
-        quotations = asked.get(timeout=_PATIENCE).output.quotations
+        quotations = asked.get(timeout=_PATIENCE_SECONDS).output.quotations
         return len(quotations), sum(place(meeting.text, said) is not None for said in quotations)
 
     return found

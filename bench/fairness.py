@@ -26,7 +26,7 @@ LARGE = "large"
 TENANTS = 50
 """How many small tenants there are beside it."""
 
-PATIENCE = 900.0
+PATIENCE_SECONDS = 900.0
 """Seconds until the bench gives up on anything it waits for."""
 
 
@@ -159,7 +159,7 @@ class Scene:
         return sorted(called[item] - float(told[1]) for item, told in sent.items())
 
     def _until_called(self, wanted: Mapping[str, object]) -> dict[str, float]:
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < until:
             # The last line may be half written.
             whole = self._calls.read_text(encoding="utf-8").rpartition("\n")[0].splitlines()
@@ -167,7 +167,9 @@ class Scene:
             if wanted.keys() <= called.keys():
                 return called
             time.sleep(0.2)
-        raise TimeoutError(f"not all of {len(wanted)} items were called in {PATIENCE:.0f} s")
+        raise TimeoutError(
+            f"not all of {len(wanted)} items were called in {PATIENCE_SECONDS:.0f} s"
+        )
 
     def _fastest(self, count: int) -> float:
         rates = [self._timed(count) for _ in range(TIMED)]
@@ -214,7 +216,7 @@ class Scene:
             "bench.producers.tenants",
             *(tenants, count, pause, latency, beside),
             environ=self._system.environ,
-            timeout=PATIENCE,
+            timeout=PATIENCE_SECONDS,
         )
         return sent
 
@@ -229,7 +231,7 @@ class Scene:
             capture_output=True,
             text=True,
             check=False,
-            timeout=PATIENCE,
+            timeout=PATIENCE_SECONDS,
         )
         if ran.returncode:
             raise RuntimeError(f"tierqueue {' '.join(words[:2])} failed:\n{ran.stderr[-2000:]}")
@@ -242,10 +244,10 @@ class Scene:
         self._until(lambda: not self._any(items.c.ended_at.is_(None)))
 
     def _until(self, reached: Callable[[], bool]) -> None:
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + PATIENCE_SECONDS
         while not reached():
             if time.monotonic() > until:
-                raise TimeoutError(f"nothing came of it in {PATIENCE:.0f} s")
+                raise TimeoutError(f"nothing came of it in {PATIENCE_SECONDS:.0f} s")
             time.sleep(0.1)
 
     def _any(self, *where: ColumnElement[bool]) -> bool:

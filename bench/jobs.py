@@ -52,7 +52,7 @@ simulated = true
 prices = {{ input = "0.10", output = "0.40" }}
 """
 
-_PATIENCE = 1_800.0
+_PATIENCE_SECONDS = 1_800.0
 """Seconds: a busy machine takes many times what an idle one does."""
 
 _LATENCY = 200
@@ -266,7 +266,7 @@ def _submit(system: System, path: Path) -> "subprocess.Popen[bytes]":
 
 
 def _done(command: "subprocess.Popen[bytes]") -> None:
-    _, said = command.communicate(timeout=_PATIENCE)
+    _, said = command.communicate(timeout=_PATIENCE_SECONDS)
     if command.returncode:
         raise RuntimeError(f"job submit failed:\n{said.decode(errors='replace')[-2000:]}")
 
@@ -288,10 +288,10 @@ def _calls(system: System) -> int:
 
 
 def _until(reached: Callable[[], bool]) -> None:
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + _PATIENCE_SECONDS
     while not reached():
         if time.monotonic() > until:
-            raise TimeoutError(f"not reached in {_PATIENCE:.0f} s")
+            raise TimeoutError(f"not reached in {_PATIENCE_SECONDS:.0f} s")
         time.sleep(0.05)
 
 

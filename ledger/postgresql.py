@@ -16,10 +16,10 @@ PLANS_SECONDS = 1.0
 """Seconds for which PostgreSQL goes by the plan it made for a statement."""
 
 
-def connect(url: str, pool_size: int, frozen: float) -> Engine:
+def connect(url: str, pool_size: int, frozen_seconds: float) -> Engine:
     """Connections to a PostgreSQL database, made on first use.
 
-    ``frozen``: seconds after which a transaction of a process that has stopped is rolled back.
+    ``frozen_seconds``: after how long a transaction of a process that has stopped is rolled back.
     """
     made = create_engine(
         url,
@@ -34,7 +34,9 @@ def connect(url: str, pool_size: int, frozen: float) -> Engine:
 
     @event.listens_for(made, "connect")
     def _configure(connection: Any, _record: Any) -> None:
-        connection.execute(f"SET idle_in_transaction_session_timeout = {round(frozen * 1000)}")
+        connection.execute(
+            f"SET idle_in_transaction_session_timeout = {round(frozen_seconds * 1000)}"
+        )
         connection.commit()
 
     @event.listens_for(made, "checkin")

@@ -63,11 +63,11 @@ class Ledger:
 
     ``url`` is ``sqlite:///path`` or ``postgresql://…``; raises ``Misconfigured`` for another.
     Connections are made on first use, are safe between threads and must not cross a fork.
-    ``frozen`` is how many seconds PostgreSQL lets a process that was stopped in the middle of a
+    ``frozen_seconds``: how long PostgreSQL lets a process that was stopped in the middle of a
     transaction hold its locks; then it is rolled back, and the process told when it goes on.
-    ``idle_reads``: the same for transactions that only read, which hold up nobody; without it
-    theirs is ``frozen`` too. ``patience``: seconds for which SQLite's writers wait for their turn;
-    without it as long as it takes.
+    ``idle_reads_seconds``: the same for transactions that only read, which hold up nobody; without
+    it theirs is ``frozen_seconds`` too. ``patience_seconds``: how long SQLite's writers wait for
+    their turn; without it as long as it takes.
     """
 
     def __init__(
@@ -75,9 +75,9 @@ class Ledger:
         url: str,
         *,
         pool_size: int = 8,
-        frozen: float = 5.0,
-        idle_reads: float | None = None,
-        patience: float | None = None,
+        frozen_seconds: float = 5.0,
+        idle_reads_seconds: float | None = None,
+        patience_seconds: float | None = None,
     ) -> None:
         try:
             parsed = make_url(url)
@@ -105,18 +105,19 @@ class Ledger:
             )
         self.dialect = dialect
         self._before_reads = None
-        if dialect == "postgresql" and idle_reads is not None:
-            limit = f"SET LOCAL idle_in_transaction_session_timeout = {round(idle_reads * 1000)}"
+        if dialect == "postgresql" and idle_reads_seconds is not None:
+            milliseconds = round(idle_reads_seconds * 1000)
+            limit = f"SET LOCAL idle_in_transaction_session_timeout = {milliseconds}"
             self._before_reads = text(limit)
         self._turns: turns.Turns | None = None
         if dialect == "sqlite":
-            self._turns = turns.Turns(f"{parsed.database}-turns", patience)
-            busy = _BUSY_SECONDS if patience is None else patience
+            self._turns = turns.Turns(f"{parsed.database}-turns", patience_seconds)
+            busy = _BUSY_SECONDS if patience_seconds is None else patience_seconds
             self._writer = connections.connect(url, pool_size, busy)
             self._reader = connections.connect(url, pool_size, busy, read_only=True)
             self._by_itself = self._reader
         else:
-            self._writer = postgresql.connect(url, pool_size, frozen)
+            self._writer = postgresql.connect(url, pool_size, frozen_seconds)
             self._reader = self._writer.execution_options(postgresql_readonly=True)
             self._by_itself = self._writer.execution_options(isolation_level="AUTOCOMMIT")
 

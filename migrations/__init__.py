@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # An arbitrary number that names "somebody migrates this ledger" among PostgreSQL's locks.
 _ADVISORY_LOCK = 7_163_902_115
 
-_FROZEN = 60.0
+_FROZEN_SECONDS = 60.0
 """Seconds an upgrade may stand still in its transaction: it reads its steps there, and a busy
 machine takes its time. Whoever was stopped for longer has upgraded nothing."""
 
@@ -34,7 +34,7 @@ def upgrade(url: str) -> str:
     """
     from alembic import command
 
-    ledger = Ledger(url, pool_size=1, frozen=_FROZEN)
+    ledger = Ledger(url, pool_size=1, frozen_seconds=_FROZEN_SECONDS)
     try:
         # On SQLite the transaction itself is the lock: it begins with BEGIN IMMEDIATE.
         with ledger.write() as connection:

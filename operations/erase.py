@@ -37,12 +37,12 @@ def erase(
     *,
     by: str,
     why: str,
-    patience: float,
+    patience_seconds: float,
 ) -> ErasureResult:
     """Erase items from the ledger and the app's broker; returns what came of it.
 
-    Those that run are waited for ``patience`` seconds. With a document its pieces go too. ``why``
-    is recorded and holds no payload.
+    Those that run are waited for as long as ``patience_seconds``. With a document its pieces go
+    too. ``why`` is recorded and holds no payload.
     """
     with ledger.read() as connection:
         item_ids = documents.with_parts(connection, item_ids)
@@ -51,7 +51,7 @@ def erase(
             ends = items.cancel(connection, batch, by)
         # Now: afterwards nothing is left to tell.
         Delivery(app).ended(ends)
-    until, pause = time.monotonic() + patience, threading.Event()
+    until, pause = time.monotonic() + patience_seconds, threading.Event()
     erased, left = 0, list(item_ids)
     while True:
         for batch in _batches(left):

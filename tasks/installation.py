@@ -31,22 +31,26 @@ class Installation:
         self,
         app: Celery,
         *,
-        idle_reads: float | None = None,
-        idle_writes: float | None = None,
+        idle_reads_seconds: float | None = None,
+        idle_writes_seconds: float | None = None,
     ) -> None:
-        """``idle_reads``: seconds a read of the ledger may stand still, where that is longer than a
-        write may. ``idle_writes``: seconds a write may stand still in a process that holds no
-        lease; else a tenth of a lease.
+        """``idle_reads_seconds``: how long a read of the ledger may stand still, where that is
+        longer than a write may. ``idle_writes_seconds``: how long a write may in a process that
+        holds no lease; else a tenth of a lease.
         """
         self._app = app
-        self.idle_reads = idle_reads
-        self.idle_writes = idle_writes
+        self.idle_reads_seconds = idle_reads_seconds
+        self.idle_writes_seconds = idle_writes_seconds
         self.joined = LRUCache(limit=_JOINED)
         """Calls of this process that joined an item which was there: it may have ended already."""
 
     def after_fork(self) -> "Installation":
         """The same for a child: the settings stay, since connections must not cross a fork."""
-        child = Installation(self._app, idle_reads=self.idle_reads, idle_writes=self.idle_writes)
+        child = Installation(
+            self._app,
+            idle_reads_seconds=self.idle_reads_seconds,
+            idle_writes_seconds=self.idle_writes_seconds,
+        )
         if "settings" in vars(self):
             child.settings = self.settings
         return child
@@ -72,8 +76,12 @@ class Installation:
             )
         # A worker that freezes in a transaction must not hold the others up for a whole lease,
         # nor may its threads, whose turns come one after the other.
-        frozen = self.idle_writes or max(0.5, self.settings.lease / 10)
-        return Ledger(self.settings.ledger_url, frozen=frozen, idle_reads=self.idle_reads)
+        frozen = self.idle_writes_seconds or max(0.5, self.settings.lease / 10)
+        return Ledger(
+            self.settings.ledger_url,
+            frozen_seconds=frozen,
+            idle_reads_seconds=self.idle_reads_seconds,
+        )
 
     @cached_property
     def policy(self) -> "Policy":

@@ -197,7 +197,7 @@ def ledger_url(request: pytest.FixtureRequest) -> str:
 def ledger(ledger_url: str) -> Iterator[Ledger]:
     """The fresh ledger of ``ledger_url``, opened."""
     # On a machine that is busy with other tests this process may stand still.
-    opened = Ledger(ledger_url, frozen=60.0)
+    opened = Ledger(ledger_url, frozen_seconds=60.0)
     yield opened
     opened.close()
 

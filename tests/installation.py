@@ -49,7 +49,7 @@ def producer_to(
     )
     opened: list[Ledger] = []
     # On a machine that is busy with other tests this process may stand still.
-    installation = Installation(app, idle_writes=60.0)
+    installation = Installation(app, idle_writes_seconds=60.0)
     monkeypatch.setattr(app, "installation", installation)
 
     def on(url: str) -> Producer:

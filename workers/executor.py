@@ -14,7 +14,7 @@ import structlog
 
 from tierqueue.ledger.in_force import conditions
 from tierqueue.ledger.lifecycle import routes
-from tierqueue.ledger.lifecycle.claims import Claim, Claimant, claim, read
+from tierqueue.ledger.lifecycle.claims import Claim, claim, read
 from tierqueue.ledger.records import Fence
 from tierqueue.ledger.results import promises
 from tierqueue.ledger.results.promises import Promise
@@ -329,20 +329,7 @@ class Executor:
     def _claim(self, station: Station, wanted: Mapping[str, Fence]) -> list[Claim]:
         if not wanted:
             return []
-        deployment = station.deployment
-        claimant = Claimant(
-            worker=self._worker,
-            tier=deployment.tier.value,
-            deployment=deployment.name,
-            provider=deployment.provider,
-            metered=deployment.metered,
-            counted=station.counted,
-            by_the_hour=station.counted and deployment.gpu_hour is not None,
-            lease_us=self._lease_us,
-            policy=deployment.policy,
-            terms=deployment.terms,
-            flex=0 if deployment.flex is None else deployment.flex.least,
-        )
+        claimant = station.claimant(self._worker, lease_us=self._lease_us)
         self._checkpoint("before_claim")
         with self._ledger.ask() as connection:
             known = read(connection, wanted)
@@ -350,7 +337,7 @@ class Executor:
         rows = [one.item for one in known.values()]
         with self._ledger.write() as connection:
             now = database_now(connection)
-            held = self._policies.held_back(rows, deployment, now)
+            held = self._policies.held_back(rows, station.deployment, now)
             claims = claim(connection, claimant, wanted, known, now, held)
         self._checkpoint("after_claim")
         if claims.claimed:

@@ -82,7 +82,7 @@ class Plant:
     ) -> None:
         self._clock = folder / "clock"
         self.log = folder / "sandbox.jsonl"
-        self.ledger = Ledger(url, frozen=60.0)
+        self.ledger = Ledger(url, frozen_seconds=60.0)
         self.now = self.ledger.now()
         self._write_clock()
         (folder / "batches.toml").write_text(terms + '\nclock = "clock"\n', encoding="utf-8")

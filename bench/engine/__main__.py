@@ -161,7 +161,7 @@ def _online(side: Side, length: int, turn: int, count: int) -> tuple[int, float]
         "bench.engine.online",
         *(PRODUCERS, each, length, f"online {turn}"),
         environ=side.environ,
-        timeout=ours.PATIENCE,
+        timeout=ours.PATIENCE_SECONDS,
     )
     return PRODUCERS * each, told["seconds"]
 

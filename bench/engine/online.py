@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from bench.engine.load import note, rows
 
-PATIENCE = 600
+PATIENCE_SECONDS = 600
 """Seconds an answer may take."""
 
 
@@ -21,9 +21,9 @@ def main() -> None:
 
     def produce(at: int) -> None:
         for row in work[at::producers]:
-            note.delay(**row).get(timeout=PATIENCE)
+            note.delay(**row).get(timeout=PATIENCE_SECONDS)
 
-    note.delay(**rows(1, tokens, f"{sys.argv[4]}warm")[0]).get(timeout=PATIENCE)
+    note.delay(**rows(1, tokens, f"{sys.argv[4]}warm")[0]).get(timeout=PATIENCE_SECONDS)
     began = time.perf_counter()
     with ThreadPoolExecutor(producers) as pool:
         list(pool.map(produce, range(producers)))

@@ -25,7 +25,7 @@ from tools.system import ROOT, System
 READY_WITHIN = 600.0
 """Seconds a worker may take to load its model."""
 
-PATIENCE = 900.0
+PATIENCE_SECONDS = 900.0
 """Seconds a run may take."""
 
 TICK_SECONDS = 0.2
@@ -94,7 +94,7 @@ def run_job(system: System, name: str, rows: Sequence[dict[str, Any]]) -> Run:
                 text=True,
             )
         )
-        until_ended(ledger, command, started, PATIENCE)
+        until_ended(ledger, command, started, PATIENCE_SECONDS)
         return _told(ledger, started, len(rows), before)
     finally:
         ledger.close()

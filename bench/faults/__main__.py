@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.checker.invariants import report
 from bench.checker.run import open_run, percentile
-from bench.faults.run import LEASE, run
+from bench.faults.run import LEASE_SECONDS, run
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=60, help="over all databases")
     parser.add_argument("--named", action="store_true", help="every crash point at least once")
     parser.add_argument("--databases", default=",".join(DATABASES))
-    parser.add_argument("--lease", type=float, default=LEASE)
+    parser.add_argument("--lease", type=float, default=LEASE_SECONDS)
     parser.add_argument("--keep", type=Path, help="keep the run's logs in this folder")
     asked = parser.parse_args()
     # Whoever ends us early must find nothing of ours running.

@@ -15,7 +15,7 @@ from bench.chaos.watch import Watch
 from bench.checker import invariants
 from bench.checker.run import Run, Violations, connect, open_run
 
-LEASE = 2.0
+LEASE_SECONDS = 2.0
 """Seconds; the shortest that leaves a heartbeat time on a busy machine."""
 
 BACKLOG = 150
@@ -37,7 +37,7 @@ def run(
     *,
     seed: int,
     kills: int,
-    lease_seconds: float = LEASE,
+    lease_seconds: float = LEASE_SECONDS,
     named: bool = False,
     tight: str = "0.02",
     twins: dict[str, str] | None = None,

@@ -10,7 +10,7 @@ from typing import Any
 OUTSTANDING = 200
 """Calls a producer has made and not yet got the result of."""
 
-PATIENCE = 120
+PATIENCE_SECONDS = 120
 """Seconds a result may take before the producer gives up, and the bench with it."""
 
 
@@ -40,7 +40,7 @@ def produce(call: Callable[[int], Any]) -> None:
             calls += 1
             now = time.monotonic()
             continue
-        outstanding.popleft().get(timeout=PATIENCE)
+        outstanding.popleft().get(timeout=PATIENCE_SECONDS)
         now = time.monotonic()
         if now < begin:
             cpu = time.process_time()
@@ -49,7 +49,7 @@ def produce(call: Callable[[int], Any]) -> None:
     cpu = time.process_time() - cpu
     if not results:
         waited = time.monotonic() - called
-        outstanding.popleft().get(timeout=PATIENCE)
+        outstanding.popleft().get(timeout=PATIENCE_SECONDS)
         late = time.monotonic() - called
         sys.exit(
             f"no result came in the {counting} s that were counted: {waited:.1f} s after "
@@ -57,6 +57,6 @@ def produce(call: Callable[[int], Any]) -> None:
             "machine is too busy to be measured, or what is measured stands still"
         )
     for result in outstanding:
-        result.get(timeout=PATIENCE)
+        result.get(timeout=PATIENCE_SECONDS)
     told = {"results": results, "seconds": counting, "cpu": cpu, "all": time.process_time()}
     print(json.dumps(told))

@@ -14,7 +14,7 @@ from tierqueue.ledger.tables import attempts, entries, items
 from tools.keeper import bound_to_parent
 from tools.system import ROOT, System
 
-PATIENCE = 600.0
+PATIENCE_SECONDS = 600.0
 """Seconds a job may take."""
 
 TICK_SECONDS = 0.1
@@ -101,11 +101,14 @@ def _books(ledger: Ledger) -> _Books:
 
 
 def until_ended(
-    ledger: Ledger, command: "subprocess.Popen[str]", started: float, patience: float = PATIENCE
+    ledger: Ledger,
+    command: "subprocess.Popen[str]",
+    started: float,
+    patience_seconds: float = PATIENCE_SECONDS,
 ) -> None:
     """Until ``job submit`` has ended and no item is open.
 
-    Raises ``TimeoutError`` where that has not come ``patience`` seconds after ``started``.
+    Raises ``TimeoutError`` where that has not come ``patience_seconds`` seconds after ``started``.
     """
     is_open = select(items.c.id).where(items.c.ended_at.is_(None)).limit(1)
     while True:
@@ -117,7 +120,7 @@ def until_ended(
             with ledger.read() as connection:
                 if connection.execute(is_open).first() is None:
                     return
-        if time.time() - started > patience:
+        if time.time() - started > patience_seconds:
             command.kill()
-            raise TimeoutError(f"the job has not ended in {patience:.0f} s")
+            raise TimeoutError(f"the job has not ended in {patience_seconds:.0f} s")
         time.sleep(TICK_SECONDS)

@@ -18,7 +18,7 @@ from tierqueue.tasks.app import app
 from tierqueue.tasks.jobs.export.results import every_result
 from tierqueue.tasks.jobs.submission import Submission
 
-_PATIENCE = 60.0
+_PATIENCE_SECONDS = 60.0
 """Seconds without any progress after which the demo stops waiting."""
 
 
@@ -37,7 +37,7 @@ def sample(place: Place, console: Console) -> Summary:
         fixed["min_confidence"] = samples.SURE
         job_id = _job(samples.TICKETS, fixed, None, console)
     cases = []
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + _PATIENCE_SECONDS
     for call, result in sent:
         ended, right = _ended(result, call.case, until)
         if call.case is not None:
@@ -74,7 +74,9 @@ def _job(path: Path, fixed: dict[str, Any], column: str | None, console: Console
         anew=True,
     )
     console.print(f"{submitted.total} rows of {path.name} are job {submitted.id}", markup=False)
-    follow(app.installation.ledger, submitted.id, console=console, patience=_PATIENCE)
+    follow(
+        app.installation.ledger, submitted.id, console=console, patience_seconds=_PATIENCE_SECONDS
+    )
     return submitted.id
 
 

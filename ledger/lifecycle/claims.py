@@ -102,15 +102,15 @@ def budgets(connection: Connection, item_ids: Sequence[str]) -> dict[str, str | 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimant:
-    """Who claims, and for which deployment; ``patience`` in microseconds.
+    """Who claims, and for which deployment.
 
-    ``metered``: a lost reply of this deployment may have been billed. ``patience``: how long an
+    ``metered``: a lost reply of this deployment may have been billed. ``patience_us``: how long an
     item waits before it asks again for headroom in a ceiling full of others' holds, or for a worker
     that knows its deployment as its policy has it. ``counted``: whether the call's cost counts
     towards ceilings and the item's ``max_cost``; ``by_the_hour``: whether that cost is its time's.
     ``policy`` is the digest of the worker's, ``terms`` what that says of the deployment. ``batch``:
     the id of the batch that collected items are handed over in, instead of queued ones being run.
-    ``flex``: the microseconds an item must have left that goes by its deployment's flex tier.
+    ``flex_us``: the microseconds an item must have left that goes by its deployment's flex tier.
     """
 
     worker: str
@@ -121,11 +121,11 @@ class Claimant:
     counted: bool = True
     by_the_hour: bool = False
     lease_us: int
-    patience: int = 500_000
+    patience_us: int = 500_000
     policy: str = ""
     terms: str = ""
     batch: str | None = None
-    flex: int = 0
+    flex_us: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,7 +222,7 @@ def claim(
             case Death() as death:
                 deaths.append(death)
             case Wait() as code:
-                until = held_back.get(row.id, now + claimant.patience)
+                until = held_back.get(row.id, now + claimant.patience_us)
                 waits.append(_wait(row, until, code))
             case None:
                 able.append(row)
@@ -254,7 +254,7 @@ def claim(
             case Shortfall() if decision.hopeless:
                 deaths.append(ceiling_exceeded(row.id, decision))
             case Shortfall():
-                until = now + claimant.patience
+                until = now + claimant.patience_us
                 waits.append(_wait(row, until, Wait.CEILING, decision.ceiling))
     _write_claims(connection, claimant, claimed, now)
     if waits:
@@ -325,7 +325,7 @@ def _obstacle(
         return Wait.OTHER_POLICY
     if row.deadline < now:
         return expired(row.id, row.deadline, now, condition)
-    if item.lane == "flex" and row.deadline - now < claimant.flex:
+    if item.lane == "flex" and row.deadline - now < claimant.flex_us:
         return State.SUBMITTED
     # What it has spent since it was routed; the choice counts it, and ends what fits nowhere.
     if not claimant.counted or row.max_cost is None:

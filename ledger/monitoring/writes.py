@@ -54,7 +54,7 @@ def refused(ledger: Ledger) -> WriteRefusal | None:
     own = f"looking@{socket.gethostname()}:{os.getpid()}"
     try:
         with (
-            closing(Ledger(url, pool_size=1, patience=PATIENCE_SECONDS)) as asked,
+            closing(Ledger(url, pool_size=1, patience_seconds=PATIENCE_SECONDS)) as asked,
             asked.write() as connection,
         ):
             be_hasty(connection)

@@ -15,19 +15,21 @@ class Turns:
 
     SQLite alone would keep them safe, but its waiting is sleeping, up to 100 ms at a time, and
     whoever writes in a loop starves the others. The system wakes the next one at once, and lets
-    go of the file when its holder dies. ``patience``: seconds for which a turn is waited for;
+    go of the file when its holder dies. ``patience_seconds``: how long a turn is waited for;
     ``None`` is for as long as it takes. Raises ``OperationalError`` when it does not come, and
     where the file beside the ledger's cannot be written.
     """
 
-    def __init__(self, path: str, patience: float | None = None) -> None:
+    def __init__(self, path: str, patience_seconds: float | None = None) -> None:
         self._path = path
-        self._patience = patience
+        self._patience_seconds = patience_seconds
         self._lock = threading.Lock()
         self._file: int | None = None
 
     def __enter__(self) -> None:
-        if not self._lock.acquire(timeout=-1 if self._patience is None else self._patience):
+        if not self._lock.acquire(
+            timeout=-1 if self._patience_seconds is None else self._patience_seconds
+        ):
             raise self._refused(BlockingIOError("another thread writes"))
         try:
             if self._file is None:
@@ -46,10 +48,10 @@ class Turns:
         self._lock.release()
 
     def _wait(self, file: int) -> None:
-        if self._patience is None:
+        if self._patience_seconds is None:
             fcntl.flock(file, fcntl.LOCK_EX)
             return
-        until = time.monotonic() + self._patience
+        until = time.monotonic() + self._patience_seconds
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

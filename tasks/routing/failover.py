@@ -36,9 +36,9 @@ Conditions = Mapping[str, Condition]
 class Failover:
     """What one routing stage does about it, in the transaction of its round."""
 
-    def __init__(self, policy: Policy, resend: int) -> None:
+    def __init__(self, policy: Policy, resend_us: int) -> None:
         self._policy = policy
-        self._resend = resend
+        self._resend_us = resend_us
         # Whatever serves at the start may have been away when this process was not there to see.
         self._away = frozenset(policy.deployments)
         self._ticked = False
@@ -93,7 +93,7 @@ class Failover:
             deployment = self._policy.deployments.get(name)
             if deployment is None or not condition.wants_probe(now):
                 continue
-            again_at = now + self._resend
+            again_at = now + self._resend_us
             item = reroutes.queue_for_trial(connection, deployment.tier, name, again_at, paused)
             if item is None:
                 if ticked:

@@ -61,7 +61,7 @@ def build_system(
         for name in ("BROKER_URL", "LEDGER_URL", "POLICY"):
             patch.setenv(f"TIERQUEUE_{name}", system.environ[f"TIERQUEUE_{name}"])
         # On a machine that is busy with other tests this process may stand still.
-        patch.setattr(app, "installation", Installation(app, idle_writes=20.0))
+        patch.setattr(app, "installation", Installation(app, idle_writes_seconds=20.0))
         app.conf.update(broker_url=system.broker_url)
         return RunningSystem(system, ledger)
 

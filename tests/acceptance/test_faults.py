@@ -18,7 +18,7 @@ from tierqueue.ledger.session import Ledger
 pytestmark = pytest.mark.timeout(900)
 
 KILLS = 15
-LEASE = 4.0
+LEASE_SECONDS = 4.0
 """Seconds: on a busy machine too a worker that lives renews in time."""
 
 
@@ -34,7 +34,12 @@ def test_nothing_is_lost_or_doubled_under_kills_and_other_faults(
     monkeypatch.setattr(faults, "STORM_SECONDS", 600.0)
     monkeypatch.setattr(invariants, "RECOVERY", 60.0)
     found, figures = faults.run(
-        tmp_path / database, database, seed=7, kills=KILLS, lease_seconds=LEASE, quiet_seconds=300.0
+        tmp_path / database,
+        database,
+        seed=7,
+        kills=KILLS,
+        lease_seconds=LEASE_SECONDS,
+        quiet_seconds=300.0,
     )
     assert found.by_invariant == {}, figures
     poisoned = figures["kills"]["poison"]
@@ -57,7 +62,7 @@ def test_bare_celery_with_late_acks_does_what_the_checker_is_there_to_see(tmp_pa
 def test_the_checker_misses_nothing_that_a_producer_was_promised(tmp_path: Path) -> None:
     line = '{"key": "k1", "how": "delay", "at": 1.0, "status": "%s"}\n'
     (tmp_path / "keys-1.jsonl").write_text(line % "ok", encoding="utf-8")
-    found, figures = check(open_run(tmp_path, None), LEASE)
+    found, figures = check(open_run(tmp_path, None), LEASE_SECONDS)
     assert figures["lost"] == 1
     assert _keys(found.by_invariant, "I1") == ["k1"]
 
@@ -65,7 +70,7 @@ def test_the_checker_misses_nothing_that_a_producer_was_promised(tmp_path: Path)
 def test_a_call_by_name_that_never_arrived_is_not_called_lost(tmp_path: Path) -> None:
     line = '{"key": "k1", "how": "name", "at": 1.0, "status": "unknown"}\n'
     (tmp_path / "keys-1.jsonl").write_text(line, encoding="utf-8")
-    found, figures = check(open_run(tmp_path, None), LEASE)
+    found, figures = check(open_run(tmp_path, None), LEASE_SECONDS)
     assert figures["lost"] == 0
     assert found.by_invariant == {}
 
@@ -93,7 +98,7 @@ def test_the_checker_lays_an_end_to_the_outage_it_came_in(
     call = {"item": "i", "fence": 1, "model": "m", "started": 104, "ended": 104}
     calls = [json.dumps({**call, "fault": fault}) + "\n" for fault in ("503", "gateway")]
     (tmp_path / "sandbox.jsonl").write_text("".join(calls), encoding="utf-8")
-    found, figures = check(open_run(tmp_path, ledger_url), LEASE)
+    found, figures = check(open_run(tmp_path, ledger_url), LEASE_SECONDS)
     assert figures["died_of_outage"] == died
     assert len(found.by_invariant["I10"]) == died
     assert "bite" not in found.by_invariant
@@ -102,5 +107,5 @@ def test_the_checker_lays_an_end_to_the_outage_it_came_in(
 def test_an_outage_that_nobody_met_proves_nothing(tmp_path: Path) -> None:
     line = '{"kind": "key_revoked", "since": 100, "at": 110}\n'
     (tmp_path / "faults.jsonl").write_text(line, encoding="utf-8")
-    found, _ = check(open_run(tmp_path, None), LEASE)
+    found, _ = check(open_run(tmp_path, None), LEASE_SECONDS)
     assert _keys(found.by_invariant, "bite") == ["key_revoked"]

@@ -9,7 +9,7 @@ import pytest
 from bench.checker.limits import limits_kept
 from bench.checker.run import Violations, open_run
 
-LEASE = 3.0
+LEASE_SECONDS = 3.0
 POLICY = """
 [deployments.d]
 model = "m"
@@ -35,7 +35,7 @@ def broken(folder: Path, spans: Sequence[Span], *, lost: Sequence[int] = ()) -> 
     for number in lost:
         run.attempts[f"i{number}"] = [{"fence": 1, "outcome": "unknown"}]
     found = Violations(run)
-    limits_kept(run, found, LEASE)
+    limits_kept(run, found, LEASE_SECONDS)
     return len(found.by_invariant["I6"])
 
 

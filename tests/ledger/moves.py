@@ -23,7 +23,7 @@ from tierqueue.router.money import NanoUSD
 from tierqueue.router.policy.tables import CeilingRule
 
 SECOND = 1_000_000
-LEASE = 10 * SECOND
+LEASE_US = 10 * SECOND
 
 WORKER = Claimant(
     worker="worker-1",
@@ -31,7 +31,7 @@ WORKER = Claimant(
     deployment="small",
     provider="house",
     metered=False,
-    lease_us=LEASE,
+    lease_us=LEASE_US,
 )
 
 

@@ -15,7 +15,7 @@ from hypothesis.stateful import initialize, invariant, precondition, rule
 from sqlalchemy import event, func, select
 
 from tests.ledger.moves import (
-    LEASE,
+    LEASE_US,
     SECOND,
     WORKER,
     Moves,
@@ -154,7 +154,7 @@ class LedgerMachine(ReviewRules):
     @rule(then=st.sampled_from([State.ROUTED, State.WAITING]))
     def take_over(self, then: State) -> None:
         """Workers fall silent, and others go on with what they had."""
-        self.now += LEASE + SECOND
+        self.now += LEASE_US + SECOND
         self.expire(then)
         self.start()
 
@@ -213,7 +213,7 @@ class LedgerMachine(ReviewRules):
         row = self.moves.row(each.item.id)
         mine = row.state == State.RUNNING and row.fence == each.fence
         with self.ledger.write() as connection:
-            lost, _ = leases.renew(connection, {each.item.id: each.fence}, self.now + LEASE)
+            lost, _ = leases.renew(connection, {each.item.id: each.fence}, self.now + LEASE_US)
         assert (each.item.id in lost) is not mine
 
     @rule(then=st.sampled_from([State.ROUTED, State.WAITING, State.DEAD]))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.ledger.moves import LEASE, WORKER, Moves, ceiling, settlement
+from tests.ledger.moves import LEASE_US, WORKER, Moves, ceiling, settlement
 from tests.ledger.priced import PRICED
 from tierqueue.ledger.accounting import audit
 from tierqueue.ledger.lifecycle import leases, routes, settlements
@@ -94,14 +94,14 @@ def test_a_dead_workers_holds_come_back_and_block_nobody(moves: Moves, policy: P
     waiting = moves.ready(bound=60_000_000)
     assert moves.claim(waiting).waiting == 1
     with moves.ledger.write() as connection:
-        now = gone.started_at + LEASE + 1
+        now = gone.started_at + LEASE_US + 1
         [found] = leases.lapsed(connection, now, 10)
         house = policy.deployments["small"]
         booked = [lost(found, house, policy, now, 0.5, blamed=True)]
         settlements.settle(connection, settlements.prepare(connection.dialect.name, booked, now))
         routes.wake_due(connection, now)
     # The engine costs a nano-dollar a microsecond, and was held for a lease and one more.
-    assert moves.books() == {ACME: (0, LEASE + 1, 100_000_000)}
+    assert moves.books() == {ACME: (0, LEASE_US + 1, 100_000_000)}
     assert list(waiting) == [claim.item.id for claim in moves.claim(moves.queue()).claimed]
 
 
@@ -223,7 +223,7 @@ def test_worst_case_holds_do_not_pin_a_budget_that_is_hardly_spent(moves: Moves)
         for claim in result.claimed:
             finished += len(moves.settle(settlement(claim, cost=10)).ends.ended)
         with moves.ledger.write() as connection:
-            routes.wake_due(connection, moves.now() + LEASE)
+            routes.wake_due(connection, moves.now() + LEASE_US)
         wanted = moves.queue()
     assert finished == 10
     assert moves.books() == {ACME: (0, 100, 190)}
@@ -234,7 +234,7 @@ def test_a_budget_error_is_terminal_and_never_comes_back_by_itself(moves: Moves)
     [item_id] = wanted = moves.ready(bound=100)
     [ending] = moves.claim(wanted).ends.ended
     with moves.ledger.write() as connection:
-        assert routes.wake_due(connection, moves.now() + 1_000 * LEASE) == 0
+        assert routes.wake_due(connection, moves.now() + 1_000 * LEASE_US) == 0
     assert moves.queue() == {}
     assert moves.claim(wanted).stale == 1
     assert (moves.row(item_id).state, moves.row(item_id).calls) == (State.DEAD, 0)
@@ -314,6 +314,6 @@ def test_the_calls_of_one_request_are_bounded_whatever_failed(moves: Moves, poli
         if written.next_state is State.DEAD:
             break
         with moves.ledger.write() as connection:
-            routes.wake_due(connection, moves.now() + 100 * LEASE)
+            routes.wake_due(connection, moves.now() + 100 * LEASE_US)
         [claim] = moves.claim(moves.queue("frontier"), by=PAID).claimed
     assert calls == policy.retry.calls == 4

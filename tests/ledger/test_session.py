@@ -17,7 +17,7 @@ from tierqueue.migrations import check
 def test_whoever_stops_in_a_transaction_on_postgresql_loses_its_locks(
     postgresql_url: str, rows: int
 ) -> None:
-    stopped, other = Ledger(postgresql_url, frozen=0.2), Ledger(postgresql_url)
+    stopped, other = Ledger(postgresql_url, frozen_seconds=0.2), Ledger(postgresql_url)
     ids = [place(other, "routed") for _ in range(2)]
     urgent = update(items).where(items.c.id == bindparam("b_id")).values(priority=9)
 
@@ -59,7 +59,10 @@ def test_whoever_starts_before_the_database_waits_for_it(
 def test_a_read_may_stand_still_for_longer_than_a_write_where_that_was_asked(
     postgresql_url: str,
 ) -> None:
-    ledger, clock = Ledger(postgresql_url, frozen=0.1, idle_reads=30), Ledger(postgresql_url)
+    ledger, clock = (
+        Ledger(postgresql_url, frozen_seconds=0.1, idle_reads_seconds=30),
+        Ledger(postgresql_url),
+    )
 
     def stand_still(transaction: AbstractContextManager[Connection]) -> None:
         with transaction as connection:

@@ -68,7 +68,7 @@ def test_an_erasure_that_is_killed_at_its_commit_leaves_no_answer_at_the_broker(
 
     monkeypatch.setattr(ledger, "write", killed_once_erased)
     with pytest.raises(KeyboardInterrupt):
-        erase(ledger, producer.app, [asked.id], by="ada", why="asked", patience=0)
+        erase(ledger, producer.app, [asked.id], by="ada", why="asked", patience_seconds=0)
     assert producer.item(asked.id).arguments is None
     assert not producer.app.backend.client.exists(f"celery-task-meta-{asked.id}")
 

@@ -11,7 +11,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 # Dollars per million tokens: input, cached, written for 5 minutes, for 1 hour, output.
@@ -124,7 +124,7 @@ def test_sigterm_ends_the_process_at_once_whatever_hangs(start: Any) -> None:
                 for more in ("", "[[sandbox:hang seconds=600]]")
             ]
             both = asyncio.gather(*calls, return_exceptions=True)
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 health: Any = {"in_flight": 0}
                 while health["in_flight"] < 2:
                     health = await client.get("/../healthz", cast_to=object)

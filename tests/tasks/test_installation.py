@@ -34,7 +34,7 @@ def test_without_a_url_there_is_no_ledger(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_child_keeps_the_settings_and_opens_a_ledger_of_its_own(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    installation.idle_writes = 7.0
+    installation.idle_writes_seconds = 7.0
     before = (installation.settings, installation.ledger)
     monkeypatch.setenv("TIERQUEUE_LEDGER_URL", "sqlite:///elsewhere.db")
     child = installation.after_fork()
@@ -42,7 +42,7 @@ def test_a_child_keeps_the_settings_and_opens_a_ledger_of_its_own(
         assert child.settings is before[0]
         assert child.ledger is not before[1]
         assert child.ledger.now() > 0
-        assert child.idle_writes == 7.0
+        assert child.idle_writes_seconds == 7.0
     finally:
         installation.close()
         child.close()

@@ -48,7 +48,7 @@ limits = { in_flight = 2, tokens_per_minute = 10000 }
     "test",
 )
 SMALL = POLICY.deployments["small"]
-LEASE = 60.0
+LEASE_SECONDS = 60.0
 
 
 class Engine:
@@ -71,13 +71,13 @@ class Worker:
     def __init__(self, producer: Producer, client: redis.Redis) -> None:
         self.moves = Moves(producer.ledger)
         self.engine, self.gate = Engine(), Gate(8)
-        self.limiter = Limiter(client, new_id(), LEASE)
+        self.limiter = Limiter(client, new_id(), LEASE_SECONDS)
         self.concurrency: int | None = None
         self.checkpoint: Callable[[str], None] = lambda _: None
         self._client = client
         ledger, tiers = producer.ledger, {"small": "gpu"}
         self._loop, breaker = EventLoopThread(), Breaker(self._known)
-        leases = Leases(ledger, self.limiter, tiers, LEASE)
+        leases = Leases(ledger, self.limiter, tiers, LEASE_SECONDS)
         told, nobody = Delivery(producer.app), lambda *_: None
         self._settler = Settler(
             ledger, POLICY, breaker, self._free, told.ended, nobody, nobody, nobody
@@ -106,7 +106,7 @@ class Worker:
             started=nobody,
             concurrency=lambda: self.concurrency,
             chosen=lambda: OperatorLimits({}, {}),
-            lease_seconds=LEASE,
+            lease_seconds=LEASE_SECONDS,
             checkpoint=self._come_by,
         )
         self._loop.start()

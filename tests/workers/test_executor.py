@@ -14,7 +14,7 @@ import redis
 from tests.ledger.moves import WORKER
 from tests.tasks.producer import Producer
 from tests.waiting import until
-from tests.workers.slice_worker import LEASE, SMALL, Worker
+from tests.workers.slice_worker import LEASE_SECONDS, SMALL, Worker
 from tierqueue.ledger.in_force import conditions
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.condition import Fault, ServedCall
@@ -109,7 +109,7 @@ def test_a_key_that_another_worker_has_is_not_missed(worker: Worker) -> None:
 
 def test_without_the_limiter_nothing_is_called(worker: Worker, tmp_path: Any) -> None:
     away = redis.Redis(unix_socket_path=str(tmp_path / "nobody"))
-    worker.executor._limiter = Limiter(away, "p", LEASE)
+    worker.executor._limiter = Limiter(away, "p", LEASE_SECONDS)
     work = worker.slice(2)
     assert worker.executor.run(work) == {"left": 2}
     assert worker.stand(work) == [("waiting", "limiter_away")] * 2

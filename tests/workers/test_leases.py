@@ -13,7 +13,7 @@ from tierqueue.workers.leases import HeldItem, Leases
 from tierqueue.workers.limits.bounds import Bounds, SlotRequest
 from tierqueue.workers.limits.limiter import Limiter
 
-LEASE = 60.0
+LEASE_SECONDS = 60.0
 BOUNDS = Bounds(deployment=WORKER.deployment, tier=WORKER.tier, in_flight=10, tier_in_flight=10)
 
 
@@ -41,7 +41,7 @@ def held(ledger: Ledger, limiter: Limiter) -> tuple[Leases, Claim]:
     """One claim in flight with its slot."""
     [claim] = Moves(ledger).running()
     limiter.grant(BOUNDS, [SlotRequest("slot", 1)])
-    leases = Leases(ledger, limiter, {WORKER.deployment: WORKER.tier}, LEASE)
+    leases = Leases(ledger, limiter, {WORKER.deployment: WORKER.tier}, LEASE_SECONDS)
     holding = HeldItem(claim.fence, "slot", lambda _: None)
     leases.take(WORKER.deployment, {claim.item.id: holding})
     return leases, claim
@@ -61,7 +61,7 @@ def slots(client: redis.Redis) -> list[Any]:
 def test_a_call_in_flight_keeps_its_slot_even_where_the_broker_forgot_it(
     ledger: Ledger, client: redis.Redis
 ) -> None:
-    leases, _ = held(ledger, Limiter(client, "t", LEASE))
+    leases, _ = held(ledger, Limiter(client, "t", LEASE_SECONDS))
     client.flushall()
     beat(leases)
     assert slots(client) == [[b"slot"], [b"slot"]]
@@ -70,7 +70,7 @@ def test_a_call_in_flight_keeps_its_slot_even_where_the_broker_forgot_it(
 def test_a_call_that_has_ended_keeps_its_lease_and_not_its_slot(
     ledger: Ledger, client: redis.Redis
 ) -> None:
-    limiter = Limiter(client, "t", LEASE)
+    limiter = Limiter(client, "t", LEASE_SECONDS)
     leases, claim = held(ledger, limiter)
     leases.call_ended(WORKER.deployment, [claim])
     limiter.release(WORKER.deployment, WORKER.tier, ["slot"])
@@ -86,7 +86,7 @@ def test_a_call_that_has_ended_keeps_its_lease_and_not_its_slot(
 def test_a_slot_given_back_in_the_middle_of_a_beat_stays_given_back(
     ledger: Ledger, client: redis.Redis
 ) -> None:
-    limiter = Interrupted(client, "t", LEASE)
+    limiter = Interrupted(client, "t", LEASE_SECONDS)
     leases, claim = held(ledger, limiter)
 
     def end() -> None:

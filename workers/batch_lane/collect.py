@@ -1,13 +1,14 @@
 """Collecting: what waits for a batch is claimed, its money held, and handed over, all or none."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import structlog
 
 from tierqueue.ledger.in_force import conditions, pauses
 from tierqueue.ledger.lifecycle import batches
-from tierqueue.ledger.lifecycle.claims import Claimant, claim, read
+from tierqueue.ledger.lifecycle.claims import claim, read
 from tierqueue.ledger.lifecycle.items import new_id
 from tierqueue.ledger.results.promises import Ends
 from tierqueue.ledger.session import Ledger
@@ -83,7 +84,9 @@ class Collector:
             build(station, engine, asked, self._types, limits, tokens, self._contents)
         )
         batch_id = new_id()
-        claimant = self._claimant(station, batch_id)
+        claimant = replace(
+            station.claimant(self._worker, lease_us=0), patience_us=AGAIN_US, batch=batch_id
+        )
         with self._ledger.write() as connection:
             batches.go_live(connection, built.unfit)
             fences = {key: wanted[key] for key in built.lines}
@@ -99,19 +102,3 @@ class Collector:
             size = len(claims.claimed)
             _log.info("batch_formed", batch=batch_id, deployment=deployment.name, items=size)
         return bool(claims.claimed)
-
-    def _claimant(self, station: Station, batch_id: str) -> Claimant:
-        deployment = station.deployment
-        return Claimant(
-            worker=self._worker,
-            tier=deployment.tier.value,
-            deployment=deployment.name,
-            provider=deployment.provider,
-            metered=deployment.metered,
-            counted=station.counted,
-            lease_us=0,
-            patience=AGAIN_US,
-            policy=deployment.policy,
-            terms=deployment.terms,
-            batch=batch_id,
-        )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from tierqueue.ledger.lifecycle.claims import Claimant
 from tierqueue.router.errors import Misconfigured
 from tierqueue.router.item import Tier
 from tierqueue.router.policy.deployment import Deployment
@@ -24,6 +25,23 @@ class Station:
     engine: Engine
     counted: bool = True
     """Whether what its calls cost counts towards ceilings."""
+
+    def claimant(self, worker: str, *, lease_us: int) -> Claimant:
+        """The worker of that name as it claims items for calls of this deployment."""
+        deployment = self.deployment
+        return Claimant(
+            worker=worker,
+            tier=deployment.tier.value,
+            deployment=deployment.name,
+            provider=deployment.provider,
+            metered=deployment.metered,
+            counted=self.counted,
+            by_the_hour=self.counted and deployment.gpu_hour is not None,
+            lease_us=lease_us,
+            policy=deployment.policy,
+            terms=deployment.terms,
+            flex_us=0 if deployment.flex is None else deployment.flex.least,
+        )
 
 
 @dataclass(frozen=True, slots=True)

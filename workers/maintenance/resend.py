@@ -30,7 +30,7 @@ OVERDUE_US = 2 * SECOND_US
 class Sweep:
     """Finds unclaimed slices, promises not kept, and what ceilings have to warn of.
 
-    ``resend``: microseconds a slice may stay unclaimed. ``resent``: how many items it has sent
+    ``resend_us``: microseconds a slice may stay unclaimed. ``resent``: how many items it has sent
     again so far.
     """
 
@@ -40,12 +40,12 @@ class Sweep:
         policy: Policy,
         send: Callable[[Tier, Slice], None],
         delivery: Delivery,
-        resend: int,
+        resend_us: int,
     ) -> None:
         self._ledger = ledger
         self._send = send
         self._delivery = delivery
-        self._resend = resend
+        self._resend_us = resend_us
         self.use(policy)
         self._checked_to = ""
         self.resent = 0
@@ -68,7 +68,7 @@ class Sweep:
     def _unclaimed(self) -> None:
         with self._ledger.write() as connection:
             now = database_now(connection)
-            found = routes.unclaimed(connection, now, now + self._resend, MOST)
+            found = routes.unclaimed(connection, now, now + self._resend_us, MOST)
         self.resent += len(found)
         for tier in {ready.tier for ready in found}:
             size = self._policy.tiers[Tier(tier)].slice

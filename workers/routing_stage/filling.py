@@ -25,11 +25,11 @@ _ROUTE = "route"
 
 
 class Fill:
-    """Whose items one routing stage takes, look by look; ``resend`` as for the stage, in µs."""
+    """Whose items one routing stage takes, look by look; ``resend_us`` as for the sweep."""
 
-    def __init__(self, policy: Policy, resend: int) -> None:
+    def __init__(self, policy: Policy, resend_us: int) -> None:
         self._policy = policy
-        self._resend = resend
+        self._resend_us = resend_us
         self._shares = FairShares({name: kept.weight for name, kept in policy.budgets.items()})
         self._owed: dict[Tier, float] = {}
         self._since: dict[str, str] = {}
@@ -80,7 +80,7 @@ class Fill:
         in_force = tier_concurrency.all_concurrency(connection) if outset.tiers_set else {}
         known = fillings(connection)
         last = poison.last_chance(self._policy.retry.poison)
-        again_at = now + self._resend
+        again_at = now + self._resend_us
         open_tiers: list[Tier] = []
         few = self._used_up.headroom(connection, now, any_waits=outset.due_at is not None)
         for tier in TIERS:

@@ -69,8 +69,8 @@ class RoutingStage:
     """Routes what was submitted, keeps each tier's queue a little deeper than its capacity.
 
     ``send`` publishes one slice, ``received`` tells Flower, ``awake`` tells producers whether a
-    wake would change anything, ``taken`` is told of a policy that was applied since. ``resend`` is
-    how many seconds a slice may stay unclaimed.
+    wake would change anything, ``taken`` is told of a policy that was applied since.
+    ``resend_seconds``: how long a slice may stay unclaimed.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class RoutingStage:
         send: Send,
         delivery: Delivery,
         received: Received,
-        resend: float,
+        resend_seconds: float,
         checkpoint: Checkpoint,
         awake: Callable[[bool], None] = _to_nobody,
         taken: Callable[[Policy], None] = _nobody_goes_by_it,
@@ -90,10 +90,10 @@ class RoutingStage:
         self._send = send
         self._delivery = delivery
         self._received = received
-        self._resend = microseconds(resend)
+        self._resend_us = microseconds(resend_seconds)
         self._checkpoint = checkpoint
         self._taken = taken
-        self._sweep = Sweep(ledger, policy, send, delivery, self._resend)
+        self._sweep = Sweep(ledger, policy, send, delivery, self._resend_us)
         self._use(policy, BelowTheTiers(policy))
         self._awake = awake
         self._owed: SimpleQueue[Ends] = SimpleQueue()
@@ -108,8 +108,8 @@ class RoutingStage:
         """Go by this policy; raises ``Misconfigured`` where a file that it names cannot be used."""
         self._counter, self._predictors = TokenCounter(policy), Predictors(policy)
         self._policy, self._below = policy, below
-        self._failover = Failover(policy, self._resend)
-        self._fill = Fill(policy, self._resend)
+        self._failover = Failover(policy, self._resend_us)
+        self._fill = Fill(policy, self._resend_us)
         self._limited = self._budgets_limited()
         self._out_of_rate = pauses.RateLimitedBudgets()
         self._sweep.use(policy)

@@ -130,7 +130,7 @@ class RoutingWorker:
             send=self._send,
             delivery=Delivery(self._app),
             received=installation.item_events.received,
-            resend=installation.settings.lease * RESEND_AFTER_LEASES,
+            resend_seconds=installation.settings.lease * RESEND_AFTER_LEASES,
             checkpoint=self._checkpoint,
             awake=self._mark_awake,
             taken=self._taken,

@@ -13,7 +13,7 @@ _IDLE_READS_SECONDS = 60.0
 """Seconds a command may stand still while it reads: on a busy machine it waits for its turn, and
 nobody waits for it."""
 
-_IDLE_WRITES = 20.0
+_IDLE_WRITES_SECONDS = 20.0
 """The same while it writes, when others may wait for it."""
 
 
@@ -22,7 +22,10 @@ def command_app() -> "TierqueueApp":
     from tierqueue.tasks.app import app
 
     installation = app.installation
-    installation.idle_reads, installation.idle_writes = _IDLE_READS_SECONDS, _IDLE_WRITES
+    installation.idle_reads_seconds, installation.idle_writes_seconds = (
+        _IDLE_READS_SECONDS,
+        _IDLE_WRITES_SECONDS,
+    )
     return app
 
 

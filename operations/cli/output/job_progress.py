@@ -36,12 +36,12 @@ def follow(
     *,
     console: Console,
     as_json: bool = False,
-    patience: float | None = None,
+    patience_seconds: float | None = None,
 ) -> jobs.JobProgress:
     """Tell how a job gets on until every row has ended; returns the last state.
 
-    ``patience``: seconds without any progress after which waiting ends all the same. Raises
-    ``InvalidItem`` for a job that is not there.
+    ``patience_seconds``: how long it may get on with nothing before waiting ends all the same.
+    Raises ``InvalidItem`` for a job that is not there.
     """
     if as_json:
         return _follow(
@@ -53,7 +53,7 @@ def follow(
                     {**as_dict(job_id, now), **as_told(then), **sink_dict(ledger, job_id)}
                 ),
             ),
-            patience,
+            patience_seconds,
         )
     if not console.is_terminal:
         return _follow(
@@ -68,7 +68,7 @@ def follow(
                     soft_wrap=True,
                 ),
             ),
-            patience,
+            patience_seconds,
         )
     with Bar(
         TextColumn("{task.description}"),
@@ -84,7 +84,7 @@ def follow(
             said = _ends(now) + ahead(now, then)
             bar.update(task, completed=now.ended, total=now.total, said=said)
 
-        return _follow(ledger, job_id, draw, patience)
+        return _follow(ledger, job_id, draw, patience_seconds)
 
 
 def as_dict(job_id: str, now: jobs.JobProgress) -> dict[str, object]:
@@ -254,7 +254,9 @@ def _every(seconds: float, say: Said) -> Said:
     return sometimes
 
 
-def _follow(ledger: Ledger, job_id: str, say: Said, patience: float | None) -> jobs.JobProgress:
+def _follow(
+    ledger: Ledger, job_id: str, say: Said, patience_seconds: float | None
+) -> jobs.JobProgress:
     moved = time.monotonic()
     before: jobs.JobProgress | None = None
     while True:
@@ -265,6 +267,8 @@ def _follow(ledger: Ledger, job_id: str, say: Said, patience: float | None) -> j
         if now != before:
             before, moved = now, time.monotonic()
         say(now, then)
-        if now.over or (patience is not None and time.monotonic() - moved > patience):
+        if now.over or (
+            patience_seconds is not None and time.monotonic() - moved > patience_seconds
+        ):
             return now
         paused(_TICK_SECONDS)

@@ -38,10 +38,20 @@ _KEPT = {
 )
 @click.option("--metadata", metavar="KEY=VALUE", help="Every item whose metadata say so.")
 @click.option("--yes", is_flag=True, help="Do it; without it only say what would be done.")
-@click.option("--patience", default=60.0, show_default=True, help="Seconds for running items.")
+@click.option(
+    "--patience",
+    "patience_seconds",
+    default=60.0,
+    show_default=True,
+    help="Seconds for running items.",
+)
 @json_option
 def erase(
-    item_ids: tuple[str, ...], metadata: str | None, yes: bool, patience: float, as_json: bool
+    item_ids: tuple[str, ...],
+    metadata: str | None,
+    yes: bool,
+    patience_seconds: float,
+    as_json: bool,
 ) -> None:
     """Erase the payloads and answers of items: from the ledger and from the broker's results.
 
@@ -62,7 +72,9 @@ def erase(
         why = "by id" if metadata is None else f"by metadata {metadata.partition('=')[0]}"
         done = erasure.ErasureResult(0, [], rewritten=False)
         if yes:
-            done = erasure.erase(ledger, app, ids, by=operator(), why=why, patience=patience)
+            done = erasure.erase(
+                ledger, app, ids, by=operator(), why=why, patience_seconds=patience_seconds
+            )
     left = done.running
     kept = [_BROKER, *([] if done.rewritten else [_KEPT[ledger.dialect]])] if done.items else []
     if as_json:

@@ -10,7 +10,7 @@ from tierqueue.router.errors import ChargeUnknown
 from tierqueue.tasks import classify
 
 LABELS = ["lost card", "refund"]
-GRACE = 10
+GRACE_SECONDS = 10
 """Seconds; the last three are for what is given back or booked."""
 
 
@@ -19,7 +19,7 @@ def running(build_system: Build) -> RunningSystem:
     """A system whose grace period is short."""
     return build_system(
         processes=("sandbox", "routing", "gpu", "open_weight"),
-        environ={"TIERQUEUE_GRACE": str(GRACE), "TIERQUEUE_LEASE": "20"},
+        environ={"TIERQUEUE_GRACE": str(GRACE_SECONDS), "TIERQUEUE_LEASE": "20"},
     )
 
 

@@ -18,7 +18,7 @@ from tierqueue.ledger.session import Ledger
 from tierqueue.router.lifecycle import State
 from tierqueue.router.policy.lanes import GIVEN_UP_US
 
-LEASE = 60 * SECOND
+LEASE_US = 60 * SECOND
 
 
 def collect(moves: Moves, count: int, *, deadline: int = 10**15) -> list[str]:
@@ -38,14 +38,14 @@ def form(moves: Moves, name: str, most: int = 100) -> list[Claim]:
         by = replace(WORKER, batch=name)
         claimed = claims.claim(connection, by, wanted, known, now).claimed
         if claimed:
-            batches.form(connection, name, WORKER.deployment, claimed, "me", now, LEASE)
+            batches.form(connection, name, WORKER.deployment, claimed, "me", now, LEASE_US)
     return claimed
 
 
 def due(moves: Moves, worker: str, after: int = 0) -> Batch | None:
     with moves.ledger.write() as connection:
         at = moves.now() + after
-        return batches.due(connection, [WORKER.deployment], worker, at, LEASE)
+        return batches.due(connection, [WORKER.deployment], worker, at, LEASE_US)
 
 
 def test_what_is_handed_over_holds_its_bound_and_has_no_lease(moves: Moves) -> None:
@@ -86,7 +86,7 @@ def test_one_worker_looks_after_a_batch_until_its_lease_ends(moves: Moves) -> No
     assert due(moves, "other") is None
     mine = due(moves, "me")
     assert mine is not None
-    taken = due(moves, "other", after=2 * LEASE)
+    taken = due(moves, "other", after=2 * LEASE_US)
     assert taken is not None
     assert taken.worker == "other"
     with moves.ledger.write() as connection, pytest.raises(LostBatch):

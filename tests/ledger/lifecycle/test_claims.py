@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tests.ledger.moves import LEASE, SECOND, WORKER, Moves, ceiling, settlement
+from tests.ledger.moves import LEASE_US, SECOND, WORKER, Moves, ceiling, settlement
 from tierqueue.ledger.lifecycle import items, leases, routes
 from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.tables import items as rows
@@ -20,7 +20,7 @@ def test_a_claim_raises_the_fence_takes_a_lease_and_opens_an_attempt(moves: Move
     [claim] = moves.claim(wanted, now=at).claimed
     row = moves.row(item_id)
     assert (claim.fence, claim.held, claim.arguments) == (1, 100, row.arguments)
-    assert (row.state, row.fence, row.held, row.lease_until) == ("running", 1, 100, at + LEASE)
+    assert (row.state, row.fence, row.held, row.lease_until) == ("running", 1, 100, at + LEASE_US)
     [attempt] = moves.history(item_id)
     assert (attempt.fence, attempt.held, attempt.ended_at, attempt.worker) == (
         *(1, 100, None),
@@ -151,7 +151,7 @@ def test_a_renewed_lease_lasts_and_a_lost_one_is_told(moves: Moves) -> None:
 
 def test_only_a_lease_that_has_ended_has_lapsed(moves: Moves) -> None:
     [claim] = moves.running()
-    until = claim.started_at + LEASE
+    until = claim.started_at + LEASE_US
     with moves.ledger.write() as connection:
         assert leases.lapsed(connection, until, 10) == []
         [(item, attempt)] = leases.lapsed(connection, until + 1, 10)
@@ -209,7 +209,7 @@ def test_what_has_no_time_for_the_flex_tier_any_more_is_routed_anew_and_holds_no
         for item_id, left in ((late, least - 1), (early, 2 * least)):
             there = rows.c.id == item_id
             connection.execute(rows.update().where(there).values(deadline=now + left))
-    claims = moves.claim(fences, by=replace(WORKER, flex=least))
+    claims = moves.claim(fences, by=replace(WORKER, flex_us=least))
     assert [claim.item.id for claim in claims.claimed] == [early]
     assert (moves.row(late).state, moves.row(late).held) == (State.SUBMITTED, 0)
 

@@ -50,7 +50,7 @@ def read_only(ledger: Ledger) -> Iterator[None]:
 @contextmanager
 def locked(ledger: Ledger) -> Iterator[None]:
     """Somebody else holds what every write needs, a database shell or a backup."""
-    other = Ledger(ledger.engine.url.render_as_string(hide_password=False), frozen=600)
+    other = Ledger(ledger.engine.url.render_as_string(hide_password=False), frozen_seconds=600)
     with other.engine.begin() as connection:
         if ledger.dialect == "postgresql":
             connection.execute(text("LOCK TABLE processes IN SHARE MODE"))

@@ -33,7 +33,10 @@ def raised(ledger: Ledger, limit: int) -> list[str]:
 def test_what_a_claim_under_way_ends_by_the_former_limit_is_replayed_too(
     postgresql_url: str,
 ) -> None:
-    ledger, other = Ledger(postgresql_url, frozen=60), Ledger(postgresql_url, frozen=60)
+    ledger, other = (
+        Ledger(postgresql_url, frozen_seconds=60),
+        Ledger(postgresql_url, frozen_seconds=60),
+    )
     moves = Moves(ledger)
     moves.ceilings(ceiling("everything", 50))
     queued = moves.ready(bound=100)
@@ -54,7 +57,10 @@ def test_what_a_claim_under_way_ends_by_the_former_limit_is_replayed_too(
 
 
 def test_a_claim_that_waited_for_a_raise_goes_by_the_new_limit(postgresql_url: str) -> None:
-    ledger, other = Ledger(postgresql_url, frozen=60), Ledger(postgresql_url, frozen=60)
+    ledger, other = (
+        Ledger(postgresql_url, frozen_seconds=60),
+        Ledger(postgresql_url, frozen_seconds=60),
+    )
     moves = Moves(ledger)
     moves.ceilings(ceiling("everything", 150))
     [spent] = moves.running(bound=100)

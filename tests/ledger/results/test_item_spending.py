@@ -21,7 +21,7 @@ def end(moves: Moves, document: str) -> None:
 def test_a_document_does_not_end_before_the_piece_that_is_being_settled(
     postgresql_url: str,
 ) -> None:
-    ledger = Ledger(postgresql_url, frozen=60.0)
+    ledger = Ledger(postgresql_url, frozen_seconds=60.0)
     moves = Moves(ledger)
     [document] = moves.submit(split={"on_failure": "fail"})
     [claim] = moves.running(part_of=document, split={"from": 0, "to": 1})

@@ -28,12 +28,12 @@ def test_threads_write_one_after_the_other(tmp_path: Path) -> None:
     assert most == [1]
 
 
-@pytest.mark.parametrize("patience", [0.0, 0.05])
+@pytest.mark.parametrize("patience_seconds", [0.0, 0.05])
 def test_a_turn_that_does_not_come_is_an_error_of_the_database(
-    tmp_path: Path, patience: float
+    tmp_path: Path, patience_seconds: float
 ) -> None:
     # As two processes would: each has opened the file for itself.
-    mine, other = Turns(str(tmp_path / "turn")), Turns(str(tmp_path / "turn"), patience)
+    mine, other = Turns(str(tmp_path / "turn")), Turns(str(tmp_path / "turn"), patience_seconds)
     with mine, pytest.raises(OperationalError, match="the turn to write"), other:
         raise AssertionError("two have the turn")
     with other:
@@ -43,7 +43,7 @@ def test_a_turn_that_does_not_come_is_an_error_of_the_database(
 
 
 def test_a_block_that_raises_ends_its_turn(tmp_path: Path) -> None:
-    turns = Turns(str(tmp_path / "turn"), patience=0.0)
+    turns = Turns(str(tmp_path / "turn"), patience_seconds=0.0)
     with pytest.raises(ZeroDivisionError), turns:
         raise ZeroDivisionError
     with turns:

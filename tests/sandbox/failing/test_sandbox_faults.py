@@ -8,7 +8,7 @@ import anthropic
 import openai
 import pytest
 
-from tests.waiting import PATIENCE, until
+from tests.waiting import PATIENCE_SECONDS, until
 
 SDKS: dict[str, Any] = {"openai": openai, "anthropic": anthropic}
 SCHEMA = {
@@ -139,7 +139,7 @@ def test_a_hanging_call_whose_caller_gives_up_is_billed_all_the_same(
     provider: Any, api: str
 ) -> None:
     before = len(provider.lines())
-    gives_up = SDKS[api].Timeout(PATIENCE, read=2.0)
+    gives_up = SDKS[api].Timeout(PATIENCE_SECONDS, read=2.0)
     with pytest.raises(SDKS[api].APITimeoutError):
         provider.ask(api, "hello [[sandbox:hang seconds=600]]", timeout=gives_up)
     until(lambda: len(provider.lines()) > before)

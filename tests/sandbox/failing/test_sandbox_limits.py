@@ -10,7 +10,7 @@ import pytest
 
 from sandbox.failing.limits import Gate, Limit
 from sandbox.wires.call import Refused
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE_SECONDS
 
 
 def test_requests_are_admitted_again_when_the_minute_has_slid_past() -> None:
@@ -109,7 +109,7 @@ def test_calls_at_the_same_time_are_bounded_and_the_most_is_logged(start: Any) -
                 )
                 for n in range(8)
             ]
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while sum(result.done() for result in asked) < 5:
                     await asyncio.wait(asked, timeout=0.05)
             refused = [result.exception() for result in asked if result.done()]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.waiting import PATIENCE, until
+from tests.waiting import PATIENCE_SECONDS, until
 from tierqueue.tasks.broker.background_sender import BackgroundSender
 
 
@@ -23,7 +23,7 @@ class Receiver:
 
     def send(self, items: list[int]) -> None:
         self.taken.release()
-        assert self._permits.acquire(timeout=PATIENCE)
+        assert self._permits.acquire(timeout=PATIENCE_SECONDS)
         if self.broken:
             raise ConnectionError("away")
         self.batches.append(items)
@@ -50,7 +50,7 @@ def sender_to(receiver: Receiver, *, waiting: int, batch: int) -> BackgroundSend
 def hold_first(sender: BackgroundSender[int], receiver: Receiver) -> None:
     """Put 0 and wait until it is being sent."""
     assert sender.put([0])
-    assert receiver.taken.acquire(timeout=PATIENCE)
+    assert receiver.taken.acquire(timeout=PATIENCE_SECONDS)
 
 
 def test_what_is_put_is_sent_in_order_in_batches(receiver: Receiver) -> None:
@@ -149,7 +149,7 @@ def send(items):
 def failed(items, error, again):
     print(type(error).__name__, error)
 
-background_sender._EXIT_SECONDS = {PATIENCE}
+background_sender._EXIT_SECONDS = {PATIENCE_SECONDS}
 ending = threading.Event()
 background_sender.BackgroundSender("late", send, failed, waiting=1, batch=1).put((1,))
 atexit.register(ending.set)

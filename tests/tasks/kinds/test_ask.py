@@ -12,11 +12,11 @@ from tierqueue.tasks import ask
 from tierqueue.tasks.answers import form
 from tierqueue.tasks.kinds.ask import Answered
 
-LEASE = "The rent is 900 euros a month.\nIt is paid on the first day\nof each month."
+CONTRACT = "The rent is 900 euros a month.\nIt is paid on the first day\nof each month."
 
 
 def judged(said: Any) -> Accepted | Rejected:
-    return ask.validate(json.dumps(said), LEASE, question="When is the rent paid?")
+    return ask.validate(json.dumps(said), CONTRACT, question="When is the rent paid?")
 
 
 @pytest.mark.parametrize(
@@ -60,8 +60,8 @@ def test_that_it_does_not_say_rests_on_nothing() -> None:
 
 
 def test_the_document_is_what_many_questions_share() -> None:
-    first, second = ask(LEASE, question="When?"), ask(LEASE, question="How much?")
-    assert LEASE in first.prefix
+    first, second = ask(CONTRACT, question="When?"), ask(CONTRACT, question="How much?")
+    assert CONTRACT in first.prefix
     assert first.shared("tierqueue.ask", "1") == second.shared("tierqueue.ask", "1")
 
 

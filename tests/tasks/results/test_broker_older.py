@@ -53,7 +53,7 @@ def test_a_broker_that_comes_back_from_an_older_copy_is_told_again_what_it_was_t
     copy = _copy(producer)
     until(lambda: producer.ledger.now() > int(producer.app.backend.client.get(names.BEAT)) + 1000)
     producer.tell(producer.answer(since.id, {"text": "since"}), producer.kill(dead.id, "no_route"))
-    erase(producer.ledger, producer.app, [gone.id], by="ada", why="a test", patience=1)
+    erase(producer.ledger, producer.app, [gone.id], by="ada", why="a test", patience_seconds=1)
     upkeep.round()
     _come_back_from(producer, valkey, copy)
     theirs = stranger.AsyncResult(since.id)

@@ -83,7 +83,7 @@ class Stage:
             send=lambda tier, work: self.sent.append((tier, work)),
             delivery=Mock(spec=Delivery),
             received=lambda _: None,
-            resend=60.0,
+            resend_seconds=60.0,
             checkpoint=lambda _: None,
         )
         self.stage.start()

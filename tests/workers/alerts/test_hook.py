@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from tests.waiting import PATIENCE, until
+from tests.waiting import PATIENCE_SECONDS, until
 from tierqueue.router.errors import InvalidPolicy
 from tierqueue.router.policy.policy import parse_policy
 from tierqueue.router.policy.tables import HookPolicy
@@ -24,7 +24,7 @@ ACME = "budget:acme:day:2024-10-04"
 def test_a_command_reads_one_json_value(tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     script = f"import sys; open({str(out)!r}, 'w').write(sys.stdin.read() + '\\n')"
-    told = Hook(HookPolicy(command=(sys.executable, "-c", script)), seconds=PATIENCE)
+    told = Hook(HookPolicy(command=(sys.executable, "-c", script)), seconds=PATIENCE_SECONDS)
     told.notify({"what": "x", "limit": 5})
     until(lambda: out.exists() and out.read_text().endswith("\n"))
     assert json.loads(out.read_text()) == {"what": "x", "limit": 5}
@@ -56,7 +56,7 @@ def posted() -> Iterator[tuple[str, list[tuple[str, Any]]]]:
 
 def test_a_webhook_is_posted_to(posted: tuple[str, list[tuple[str, Any]]]) -> None:
     address, found = posted
-    Hook(HookPolicy(webhook=f"{address}/a?b=c"), seconds=PATIENCE).notify({"what": "x"})
+    Hook(HookPolicy(webhook=f"{address}/a?b=c"), seconds=PATIENCE_SECONDS).notify({"what": "x"})
     until(lambda: found)
     assert found == [("/a?b=c", {"what": "x"})]
 
@@ -80,7 +80,9 @@ def test_a_hook_that_fails_is_a_log_line_without_its_address(
     hangs = HookPolicy(command=(sys.executable, "-c", "import time; time.sleep(600)"))
     with capture_logs() as logs:
         for policy in hooks:
-            Hook(policy, seconds=PATIENCE).notify({"what": "ceiling_warning", "ceiling": ACME})
+            Hook(policy, seconds=PATIENCE_SECONDS).notify(
+                {"what": "ceiling_warning", "ceiling": ACME}
+            )
         Hook(hangs, seconds=0.5).notify({"what": "ceiling_warning", "ceiling": ACME})
         until(lambda: len(_of(ACME, logs)) == len(hooks) + 1)
     assert {line["event"] for line in _of(ACME, logs)} == {"hook_failed"}

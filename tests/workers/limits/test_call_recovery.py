@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from tests.ledger.moves import WORKER, Moves, settlement
-from tests.workers.limits.limiter.limiter_twin import LEASE, Bench, on_redis
+from tests.workers.limits.limiter.limiter_twin import LEASE_SECONDS, Bench, on_redis
 from tests.workers.limits.limiter.test_limiter import bounds, calls
 from tierqueue.ledger.lifecycle.items import new_id
 from tierqueue.ledger.session import Ledger
@@ -37,15 +37,15 @@ def test_calls_that_redis_forgot_are_waited_for_until_those_who_live_have_renewe
     forgot = bench.limiter.grant(stated, calls(2))
     assert forgot.granted == ()
     assert forgot.full == (FORGOTTEN, TIER_FORGOTTEN)
-    assert forgot.retry_after == LEASE
+    assert forgot.retry_after == LEASE_SECONDS
     for _ in range(6):
-        bench.later(LEASE / 6)
+        bench.later(LEASE_SECONDS / 6)
         bench.limiter.renew("d", "frontier", [mine])
     assert len(bench.limiter.grant(stated, calls(2)).granted) == 1
     assert lost != mine
 
 
-@pytest.mark.parametrize("away", [LEASE * 2 / 3, LEASE])
+@pytest.mark.parametrize("away", [LEASE_SECONDS * 2 / 3, LEASE_SECONDS])
 def test_who_was_not_spoken_to_for_long_may_have_let_slots_lapse(
     client: redis.Redis, away: float
 ) -> None:
@@ -66,7 +66,7 @@ def test_another_process_than_the_one_that_remembered_knows_nothing(client: redi
 def test_where_the_ledger_knows_of_no_claim_there_is_nothing_to_wait_for(
     ledger: Ledger, client: redis.Redis
 ) -> None:
-    moves, limiter = Moves(ledger), Limiter(client, new_id(), LEASE)
+    moves, limiter = Moves(ledger), Limiter(client, new_id(), LEASE_SECONDS)
     limit = Bounds(deployment=WORKER.deployment, tier=WORKER.tier, in_flight=2, tier_in_flight=2)
     [claim] = moves.running()
     waits = call_recovery.grant(ledger, limiter, limit, calls(1))
@@ -78,7 +78,7 @@ def test_where_the_ledger_knows_of_no_claim_there_is_nothing_to_wait_for(
 def test_what_was_called_before_redis_forgot_it_counts_as_the_ledger_knows_it(
     ledger: Ledger, client: redis.Redis
 ) -> None:
-    moves, limiter = Moves(ledger), Limiter(client, new_id(), LEASE)
+    moves, limiter = Moves(ledger), Limiter(client, new_id(), LEASE_SECONDS)
     limit = Bounds(
         deployment=WORKER.deployment,
         tier=WORKER.tier,
@@ -89,7 +89,7 @@ def test_what_was_called_before_redis_forgot_it_counts_as_the_ledger_knows_it(
     held_off = call_recovery.grant(ledger, limiter, limit, calls(3))
     assert (held_off.granted, held_off.full) == ((), (RATE_FORGOTTEN,))
     assert 0 < held_off.retry_after <= Limiter.travel
-    arrived = Limiter(client, limiter.keys.prefix, LEASE)
+    arrived = Limiter(client, limiter.keys.prefix, LEASE_SECONDS)
     client.hset(f"{limiter.keys.prefix}:windows:{WORKER.deployment}", "from", held_off.at)
     assert len(call_recovery.grant(ledger, arrived, limit, calls(3)).granted) == 2
 
@@ -97,6 +97,6 @@ def test_what_was_called_before_redis_forgot_it_counts_as_the_ledger_knows_it(
 def test_a_deployment_that_was_not_called_lately_starts_at_once(
     ledger: Ledger, client: redis.Redis
 ) -> None:
-    limiter = Limiter(client, new_id(), LEASE)
+    limiter = Limiter(client, new_id(), LEASE_SECONDS)
     limit = Bounds(deployment="new", tier="frontier", requests_per_minute=3)
     assert len(call_recovery.grant(ledger, limiter, limit, calls(5)).granted) == 3

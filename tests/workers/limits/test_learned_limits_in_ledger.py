@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from tests.ledger.moves import WORKER, Moves, settlement
-from tests.workers.limits.limiter.limiter_twin import LEASE, SECOND, Bench, on_redis
+from tests.workers.limits.limiter.limiter_twin import LEASE_SECONDS, SECOND, Bench, on_redis
 from tests.workers.limits.limiter.test_limiter import calls
 from tests.workers.limits.test_learned_limits import found_at, limiter_of, unstated
 from tierqueue.ledger.in_force import learned_limits
@@ -105,7 +105,7 @@ def test_what_is_known_is_not_written_again_and_what_is_not_stated_any_more_is_g
 def test_without_the_broker_the_ledger_stays_as_it_is(ledger: Ledger, bench: Bench) -> None:
     limiter_of(bench).learned.note_stated("d", PerMinute(requests=50))
     keeping(ledger, bench).tick()
-    away = Limiter(redis.Redis.from_url("unix:///nobody/listens"), "p", LEASE)
+    away = Limiter(redis.Redis.from_url("unix:///nobody/listens"), "p", LEASE_SECONDS)
     LearnedLimitsWriter(ledger, away.learned, lambda: ["d"]).tick()
     away.learned.remember("d", written(ledger).values(), 0)
     assert written(ledger)["requests_per_minute", "told"].rate == 50
@@ -114,7 +114,7 @@ def test_without_the_broker_the_ledger_stays_as_it_is(ledger: Ledger, bench: Ben
 def test_a_deployment_without_a_stated_limit_waits_too_until_its_calls_are_known(
     ledger: Ledger, client: redis.Redis
 ) -> None:
-    moves, limiter = Moves(ledger), Limiter(client, new_id(), LEASE)
+    moves, limiter = Moves(ledger), Limiter(client, new_id(), LEASE_SECONDS)
     limit = Bounds(deployment=WORKER.deployment, tier=WORKER.tier, counted=True)
     moves.running()
     assert call_recovery.grant(ledger, limiter, limit, calls(3)).full == (RATE_FORGOTTEN,)
@@ -123,7 +123,7 @@ def test_a_deployment_without_a_stated_limit_waits_too_until_its_calls_are_known
 def test_a_call_that_was_refused_counts_nowhere_after_the_broker_has_forgotten_either(
     ledger: Ledger, client: redis.Redis
 ) -> None:
-    moves, limiter = Moves(ledger), Limiter(client, new_id(), LEASE)
+    moves, limiter = Moves(ledger), Limiter(client, new_id(), LEASE_SECONDS)
     limit = Bounds(deployment=WORKER.deployment, tier=WORKER.tier, requests_per_minute=3)
     [claim] = moves.running()
     moves.settle(settlement(claim, outcome="throttled", next_state=State.ROUTED, output=None))

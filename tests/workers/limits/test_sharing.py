@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from tests.ledger.moves import WORKER, Moves, settlement
-from tests.workers.limits.limiter.limiter_twin import LEASE, Bench, names, on_redis
+from tests.workers.limits.limiter.limiter_twin import LEASE_SECONDS, Bench, names, on_redis
 from tierqueue.ledger.lifecycle.items import new_id
 from tierqueue.ledger.session import Ledger
 from tierqueue.router.item import Tier
@@ -124,9 +124,9 @@ def test_calls_in_flight_are_leased_in_all_of_them(bench: Bench) -> None:
     grant = bench.grant(of("a", shared), *wanted)
     assert (len(grant.granted), grant.full) == (2, (Wait.ACCOUNT_IN_FLIGHT,))
     assert grant.busy
-    bench.later(LEASE * 0.6)
+    bench.later(LEASE_SECONDS * 0.6)
     assert limiter_of(bench).renew("a", "frontier", grant.granted[:1], ("account:one",))
-    bench.later(LEASE * 0.6)
+    bench.later(LEASE_SECONDS * 0.6)
     assert len(bench.grant(of("b", shared), *calls(3)).granted) == 1
     limiter_of(bench).release("a", "frontier", grant.granted[:1], ("account:one",))
     assert len(bench.grant(of("b", shared), *calls(3)).granted) == 1
@@ -169,7 +169,7 @@ def a_scope(kind: str, **limits: int) -> SharedRates:
 def test_what_was_called_before_redis_forgot_it_counts_as_the_ledger_knows_it(
     ledger: Ledger, client: redis.Redis, kind: str
 ) -> None:
-    moves, limiter = Moves(ledger), Limiter(client, new_id(), LEASE)
+    moves, limiter = Moves(ledger), Limiter(client, new_id(), LEASE_SECONDS)
     shared = a_scope(kind, requests_per_minute=3, requests_per_day=9)
     moves.running(budget="acme")
     within = of("another", shared)
@@ -180,7 +180,7 @@ def test_what_was_called_before_redis_forgot_it_counts_as_the_ledger_knows_it(
 
 
 def test_another_budgets_calls_are_not_this_ones(ledger: Ledger, client: redis.Redis) -> None:
-    moves, limiter = Moves(ledger), Limiter(client, new_id(), LEASE)
+    moves, limiter = Moves(ledger), Limiter(client, new_id(), LEASE_SECONDS)
     moves.running(budget="other")
     within = of("another", a_scope("budget", requests_per_minute=3, in_flight=3))
     assert len(call_recovery.grant(ledger, limiter, within, calls(3)).granted) == 3
@@ -189,7 +189,7 @@ def test_another_budgets_calls_are_not_this_ones(ledger: Ledger, client: redis.R
 def test_calls_in_flight_that_redis_forgot_are_waited_for_where_there_are_some(
     ledger: Ledger, client: redis.Redis
 ) -> None:
-    moves, limiter = Moves(ledger), Limiter(client, new_id(), LEASE)
+    moves, limiter = Moves(ledger), Limiter(client, new_id(), LEASE_SECONDS)
     [claim] = moves.running(budget="acme")
     shared = a_scope("account", in_flight=3)
     assert call_recovery.grant(ledger, limiter, of("another", shared), calls(1)).granted == ()
@@ -206,7 +206,7 @@ SET = 1_700_000_000_000_000
 def test_what_was_called_while_no_limit_was_set_counts_where_one_is_set_again(
     ledger: Ledger, client: redis.Redis, kind: str
 ) -> None:
-    moves, limiter = Moves(ledger), Limiter(client, new_id(), LEASE)
+    moves, limiter = Moves(ledger), Limiter(client, new_id(), LEASE_SECONDS)
     shared = a_scope(kind, requests_per_minute=3, since=SET)
     assert len(call_recovery.grant(ledger, limiter, of("another", shared), calls(1)).granted) == 1
     moves.running(budget="acme")
@@ -222,7 +222,7 @@ def test_what_was_called_while_no_limit_was_set_counts_where_one_is_set_again(
 def test_calls_in_flight_that_began_while_no_limit_was_set_are_waited_for(
     ledger: Ledger, client: redis.Redis, kind: str
 ) -> None:
-    moves, limiter = Moves(ledger), Limiter(client, new_id(), LEASE)
+    moves, limiter = Moves(ledger), Limiter(client, new_id(), LEASE_SECONDS)
     shared = a_scope(kind, in_flight=1, since=SET)
     wanted = calls(1)
     assert call_recovery.grant(ledger, limiter, of("another", shared), wanted).granted
@@ -238,7 +238,7 @@ def test_calls_in_flight_that_began_while_no_limit_was_set_are_waited_for(
 def test_an_engine_of_the_house_counts_its_calls_anew_where_its_limit_is_set_again(
     ledger: Ledger, client: redis.Redis
 ) -> None:
-    moves, limiter = Moves(ledger), Limiter(client, new_id(), LEASE)
+    moves, limiter = Moves(ledger), Limiter(client, new_id(), LEASE_SECONDS)
     own = Bounds(
         deployment=WORKER.deployment,
         tier=WORKER.tier,
@@ -260,7 +260,7 @@ def test_an_engine_of_the_house_counts_its_calls_anew_where_its_limit_is_set_aga
 def test_until_every_worker_has_heard_of_a_new_limit_nobody_is_granted_in_it(
     ledger: Ledger, client: redis.Redis
 ) -> None:
-    limiter, now = Limiter(client, new_id(), LEASE), Moves(ledger).now()
+    limiter, now = Limiter(client, new_id(), LEASE_SECONDS), Moves(ledger).now()
     shared = a_scope("budget", in_flight=3, requests_per_minute=3, since=now)
     soon = call_recovery.grant(ledger, limiter, of("another", shared), calls(1))
     assert soon.granted == ()

@@ -155,7 +155,7 @@ def test_a_document_is_erased_with_its_pieces(job: Job) -> None:
     job.finish(job.parts()[0])
     (row,) = job.rows()
     erased = erase(
-        job.producer.ledger, job.producer.app, [row.id], by="ada", why="asked", patience=60
+        job.producer.ledger, job.producer.app, [row.id], by="ada", why="asked", patience_seconds=60
     )
     assert (erased.items, erased.running) == (5, [])
     assert {one.arguments for one in job.producer.all_items()} == {None}

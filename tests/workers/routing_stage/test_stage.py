@@ -77,7 +77,7 @@ def stage_on(
         send=send,
         delivery=Mock(spec=Delivery),
         received=received,
-        resend=4.0,
+        resend_seconds=4.0,
         checkpoint=lambda _: None,
         taken=taken,
     )

@@ -42,7 +42,7 @@ def stage_on(ledger: Ledger, policy: Policy) -> tuple[RoutingStage, Mock]:
         send=lambda *_: None,
         delivery=delivery,
         received=lambda _: None,
-        resend=4.0,
+        resend_seconds=4.0,
         checkpoint=lambda _: None,
     )
     return stage, delivery

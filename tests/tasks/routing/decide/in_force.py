@@ -61,7 +61,7 @@ def started(ledger: Ledger, text: str) -> RoutingStage:
         send=lambda *_: None,
         delivery=Mock(spec=Delivery),
         received=lambda _: None,
-        resend=60.0,
+        resend_seconds=60.0,
         checkpoint=lambda _: None,
     )
     stage.start()

@@ -43,7 +43,7 @@ def test_a_routing_stage_tells_its_process_what_it_took(ledger: Ledger) -> None:
         send=lambda *_: None,
         delivery=Mock(spec=Delivery),
         received=lambda _: None,
-        resend=60.0,
+        resend_seconds=60.0,
         checkpoint=lambda _: None,
         taken=lambda policy: told.append(policy.digest),
     )

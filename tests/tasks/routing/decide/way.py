@@ -30,7 +30,7 @@ class Way:
             send=lambda *_: None,
             delivery=Mock(spec=Delivery),
             received=lambda _: None,
-            resend=60.0,
+            resend_seconds=60.0,
             checkpoint=lambda _: None,
         )
         self.stage.start()

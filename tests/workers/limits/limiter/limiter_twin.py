@@ -13,7 +13,7 @@ from tierqueue.workers.limits.limiter import CHECK_AGAIN_SECONDS, LONGEST, Limit
 from tierqueue.workers.limits.scripts import Scripts
 
 SECOND = 1_000_000
-LEASE = 30.0
+LEASE_SECONDS = 30.0
 names = itertools.count()
 
 
@@ -32,11 +32,13 @@ class _Window:
 class TwinLimiter:
     """Decides as ``Limiter`` does; ``now`` answers in microseconds. It never forgets."""
 
-    def __init__(self, now: Callable[[], int], lease: float, kind: type[Limiter] = Limiter) -> None:
+    def __init__(
+        self, now: Callable[[], int], lease_seconds: float, kind: type[Limiter] = Limiter
+    ) -> None:
         self._minute, self._travel = (round(part * SECOND) for part in (kind.minute, kind.travel))
         self._day = round(kind.day * SECOND)
         self._now = now
-        self._lease = round(lease * SECOND)
+        self._lease_us = round(lease_seconds * SECOND)
         self._windows: dict[str, _Window] = {}
         self._slots: dict[tuple[str, str], dict[str, int]] = {}
 
@@ -69,11 +71,11 @@ class TwinLimiter:
             used = [had + more for had, more in zip(used, cost, strict=True)]
             for slots, most in crowds:
                 if most is not None:
-                    slots[want.id] = now + self._lease
+                    slots[want.id] = now + self._lease_us
         if bounds.windows:
             self._enter(window, granted, bounds.call, now)
             for want in granted:
-                crowds[0][0][want.id] = now + self._lease
+                crowds[0][0][want.id] = now + self._lease_us
         return Grant(
             granted=tuple(want.id for want in granted),
             retry_after=min(math.ceil(max(waits.values(), default=0)) / SECOND, LONGEST),
@@ -106,7 +108,7 @@ class TwinLimiter:
     def renew(self, deployment: str, tier: str, ids: Iterable[str]) -> bool:
         now, members = self._now(), list(ids)
         for key in (("deployment", deployment), ("tier", tier)):
-            self._living(*key, now).update(dict.fromkeys(members, now + self._lease))
+            self._living(*key, now).update(dict.fromkeys(members, now + self._lease_us))
         return True
 
     def release(self, deployment: str, tier: str, ids: Iterable[str]) -> bool:
@@ -225,7 +227,7 @@ def on_redis(client: redis.Redis, kind: type[Limiter] = Limiter) -> Bench:
             pipe.rpush(f"{prefix}:clock", *(str(part) for part in divmod(now, SECOND)))
             pipe.execute()
 
-    return Bench(Told(client, prefix, LEASE), turn)
+    return Bench(Told(client, prefix, LEASE_SECONDS), turn)
 
 
 def in_memory(kind: type[Limiter] = Limiter) -> Bench:
@@ -234,4 +236,4 @@ def in_memory(kind: type[Limiter] = Limiter) -> Bench:
     def turn(now: int) -> None:
         clock[0] = now
 
-    return Bench(TwinLimiter(lambda: clock[0], LEASE, kind), turn)
+    return Bench(TwinLimiter(lambda: clock[0], LEASE_SECONDS, kind), turn)

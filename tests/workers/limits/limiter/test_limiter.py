@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE_SECONDS
 from tests.workers.limits.limiter.limiter_twin import (
-    LEASE,
+    LEASE_SECONDS,
     SECOND,
     Bench,
     granted,
@@ -249,7 +249,7 @@ def test_a_tier_at_zero_grants_nothing(bench: Bench) -> None:
 def test_the_slots_of_a_dead_worker_fall_out_and_renewed_ones_stay(bench: Bench) -> None:
     stated = bounds(in_flight=2)
     kept, lost = bench.grant(stated, *calls(2)).granted
-    bench.later(LEASE - 1)
+    bench.later(LEASE_SECONDS - 1)
     assert bench.limiter.renew("d", "frontier", [kept])
     full = bench.grant(stated, *calls(2))
     assert full.granted == ()
@@ -292,7 +292,7 @@ def test_after_a_flush_nothing_is_granted_at_once_and_renewal_brings_the_slots_b
     valkey_socket: str,
 ) -> None:
     with redis.Redis.from_url(valkey_socket, db=9) as client:  # its own: others use the server
-        limiter = Limiter(client, "flushed", LEASE)
+        limiter = Limiter(client, "flushed", LEASE_SECONDS)
         stated, counted = bounds(in_flight=2), bounds(requests_per_minute=60_000)
         slots = granted(limiter, stated, calls(2)).granted
         assert len(slots) == 2
@@ -305,7 +305,7 @@ def test_after_a_flush_nothing_is_granted_at_once_and_renewal_brings_the_slots_b
 
 
 def test_every_key_vanishes_when_unused(client: redis.Redis) -> None:
-    limiter = Limiter(client, "aging", LEASE)
+    limiter = Limiter(client, "aging", LEASE_SECONDS)
     stated = bounds(requests_per_minute=6000, in_flight=2, tier_in_flight=2)
     slots = granted(limiter, stated, calls(1)).granted
     limiter.renew("d", "frontier", slots)
@@ -320,7 +320,7 @@ def no_retry(path: Path) -> redis.Redis:
 
 def test_nothing_is_granted_while_redis_cannot_be_reached(tmp_path: Path) -> None:
     with no_retry(tmp_path / "nobody") as client:
-        limiter = Limiter(client, "p", LEASE)
+        limiter = Limiter(client, "p", LEASE_SECONDS)
         with pytest.raises(SpendingRefused) as refused:
             limiter.grant(bounds(tier_in_flight=9), calls(1))
         assert refused.value.fields == {"deployment": "d"}
@@ -333,17 +333,17 @@ def test_nothing_is_granted_while_redis_is_silent(tmp_path: Path) -> None:
         silent.bind(str(tmp_path / "s"))
         silent.listen()
         with no_retry(tmp_path / "s") as client, pytest.raises(SpendingRefused):
-            Limiter(client, "p", LEASE).grant(bounds(in_flight=9), calls(1))
+            Limiter(client, "p", LEASE_SECONDS).grant(bounds(in_flight=9), calls(1))
 
 
 def test_nothing_is_granted_when_redis_answers_with_an_error(valkey_socket: str) -> None:
     with redis.Redis.from_url(valkey_socket, db=9_999) as client, pytest.raises(SpendingRefused):
-        Limiter(client, "odd", LEASE).grant(bounds(requests_per_minute=9), calls(1))
+        Limiter(client, "odd", LEASE_SECONDS).grant(bounds(requests_per_minute=9), calls(1))
 
 
 def test_without_any_bound_redis_is_not_asked(tmp_path: Path) -> None:
     with no_retry(tmp_path / "nobody") as client:
-        assert len(Limiter(client, "p", LEASE).grant(bounds(), calls(3)).granted) == 3
+        assert len(Limiter(client, "p", LEASE_SECONDS).grant(bounds(), calls(3)).granted) == 3
 
 
 class ShortMinute(Limiter):
@@ -353,11 +353,11 @@ class ShortMinute(Limiter):
 def test_several_workers_on_the_servers_own_clock_stay_within_the_limit(valkey_socket: str) -> None:
     stated = bounds(requests_per_minute=100)
     got: list[tuple[int, int, int]] = []
-    ends, pause = time.monotonic() + PATIENCE, threading.Event()
+    ends, pause = time.monotonic() + PATIENCE_SECONDS, threading.Event()
 
     def work() -> None:
         with redis.Redis.from_url(valkey_socket) as client:
-            limiter = ShortMinute(client, "shared", LEASE)
+            limiter = ShortMinute(client, "shared", LEASE_SECONDS)
             while sum(count for _, _, count in got) < 300 and time.monotonic() < ends:
                 asked = time.monotonic_ns() // 1000
                 grant = granted(limiter, stated, calls(20))

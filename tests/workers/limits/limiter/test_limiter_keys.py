@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.workers.limits.limiter.limiter_twin import LEASE, granted
+from tests.workers.limits.limiter.limiter_twin import LEASE_SECONDS, granted
 from tierqueue.workers.limits.bounds import RATE_FORGOTTEN, Bounds, SlotRequest
 from tierqueue.workers.limits.limiter import Limiter
 
@@ -43,7 +43,7 @@ def test_what_is_of_another_type_is_as_if_it_were_not_there(
     client: redis.Redis, left: Callable[[redis.Redis, str], object], renewed: bool
 ) -> None:
     prefix = f"odd-{next(names)}"
-    limiter = Limiter(client, prefix, LEASE)
+    limiter = Limiter(client, prefix, LEASE_SECONDS)
     stated = _bounds(in_flight=2, tier_in_flight=2)
     for key in ("windows:d", "calls:d", "tier-calls:frontier", "known:d", "tier-known:frontier"):
         left(client, f"{prefix}:{key}")
@@ -62,7 +62,10 @@ def test_what_is_of_another_type_is_as_if_it_were_not_there(
 def test_windows_whose_beginning_cannot_be_read_are_forgotten(
     client: redis.Redis, field: str, number: str
 ) -> None:
-    limiter, stated = Limiter(client, f"odd-{next(names)}", LEASE), _bounds(requests_per_minute=9)
+    limiter, stated = (
+        Limiter(client, f"odd-{next(names)}", LEASE_SECONDS),
+        _bounds(requests_per_minute=9),
+    )
     assert granted(limiter, stated, _calls(1)).granted
     client.hset(f"{limiter.keys.prefix}:windows:d", field, number)
     assert limiter.grant(stated, _calls(1)).full == (RATE_FORGOTTEN,)
@@ -70,7 +73,10 @@ def test_windows_whose_beginning_cannot_be_read_are_forgotten(
 
 @pytest.mark.parametrize("number", ["nan 1 1", "1e300 0 0", "-5 0 0", "1", "x", ""])
 def test_what_is_no_count_counts_nothing(client: redis.Redis, number: str) -> None:
-    limiter, stated = Limiter(client, f"odd-{next(names)}", LEASE), _bounds(requests_per_minute=2)
+    limiter, stated = (
+        Limiter(client, f"odd-{next(names)}", LEASE_SECONDS),
+        _bounds(requests_per_minute=2),
+    )
     assert granted(limiter, stated, _calls(1)).granted
     soon = round((time.time() + 30) * 4)
     client.hset(f"{limiter.keys.prefix}:windows:d", f"s{soon}", number)
@@ -81,7 +87,7 @@ def test_what_is_no_count_counts_nothing(client: redis.Redis, number: str) -> No
 def test_a_slot_that_would_never_end_counts_no_call(client: redis.Redis, ends: float) -> None:
     prefix = f"odd-{next(names)}"
     client.zadd(f"{prefix}:calls:d", {"a": ends, "b": ends})
-    limiter = Limiter(client, prefix, LEASE)
+    limiter = Limiter(client, prefix, LEASE_SECONDS)
     assert len(granted(limiter, _bounds(in_flight=2), _calls(2)).granted) == 2
 
 
@@ -91,9 +97,9 @@ def test_a_memory_that_cannot_be_read_is_none_and_lasts_a_lease(
     client: redis.Redis, field: str, number: str
 ) -> None:
     prefix = f"odd-{next(names)}"
-    limiter, stated = Limiter(client, prefix, LEASE), _bounds(in_flight=2)
+    limiter, stated = Limiter(client, prefix, LEASE_SECONDS), _bounds(in_flight=2)
     assert granted(limiter, stated, _calls(1)).granted
     client.hset(f"{prefix}:known:d", field, number)
     forgot = limiter.grant(stated, _calls(1))
     assert (forgot.granted, forgot.busy) == ((), True)
-    assert forgot.retry_after <= LEASE
+    assert forgot.retry_after <= LEASE_SECONDS

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from tests.workers.limits.limiter.limiter_twin import LEASE, Bench, in_memory, on_redis
+from tests.workers.limits.limiter.limiter_twin import LEASE_SECONDS, Bench, in_memory, on_redis
 from tests.workers.limits.limiter.test_limiter import bounds, calls
 from tierqueue.workers.limits.bounds import CallUsage, SlotRequest
 from tierqueue.workers.limits.limiter import CHECK_AGAIN_SECONDS, Limiter
@@ -83,7 +83,7 @@ def test_slots_of_killed_workers_do_not_pile_up_where_only_a_rate_is_stated(
 ) -> None:
     bench, stated = on_redis(client), bounds(requests_per_minute=600)
     bench.grant(stated, *calls(5))
-    bench.later(LEASE + 1)
+    bench.later(LEASE_SECONDS + 1)
     bench.grant(stated, *calls(1))
     assert isinstance(bench.limiter, Limiter)
     assert client.zcard(f"{bench.limiter.keys.prefix}:calls:d") == 1

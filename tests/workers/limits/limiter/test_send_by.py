@@ -13,10 +13,10 @@ MINUTE = {"requests_per_minute": 600}
 TOKENS = {"tokens_per_minute": 6_000, "token_burst": 1_000}
 
 
-def good_for(valkey_socket: str, lease: float, **stated: Any) -> float:
+def good_for(valkey_socket: str, lease_seconds: float, **stated: Any) -> float:
     """Seconds for which a grant may be sent."""
     with redis.Redis.from_url(valkey_socket) as client:
-        limiter = Limiter(client, "send-by", lease)
+        limiter = Limiter(client, "send-by", lease_seconds)
         before = time.monotonic()
         grant = limiter.grant(Bounds(deployment="d", tier="gpu", **stated), [SlotRequest("a", 1)])
         passed = time.monotonic() - before
