@@ -26,7 +26,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import NullType, TypeEngine
+from sqlalchemy.types import NullType, TypeEngine, UserDefinedType
 
 from tierqueue.ledger.json_text import encoded
 
@@ -36,6 +36,16 @@ Rows = Sequence[Mapping[str, Any]]
 _POSTGRESQL = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
+class _ArrayOfTexts(UserDefinedType[str]):
+    """An array that is sent as PostgreSQL writes it: its driver takes long over a list."""
+
+    cache_ok = True
+    render_bind_cast = True
+
+    def get_col_spec(self) -> str:
+        return "TEXT[]"
+
+
 class _Texts(TypeDecorator[Sequence[str]]):
     """Any number of texts in one parameter."""
 
@@ -43,12 +53,21 @@ class _Texts(TypeDecorator[Sequence[str]]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        kind = postgresql.ARRAY(Text) if dialect.name == "postgresql" else Text()
+        kind = _ArrayOfTexts() if dialect.name == "postgresql" else Text()
         return dialect.type_descriptor(kind)
 
-    def process_bind_param(self, value: Sequence[str] | None, dialect: Dialect) -> Any:
+    def process_bind_param(self, value: Sequence[str] | None, dialect: Dialect) -> str:
         texts = list(value or ())
-        return texts if dialect.name == "postgresql" else encoded(texts)
+        return _array_of(texts) if dialect.name == "postgresql" else encoded(texts)
+
+
+def _array_of(texts: Sequence[str]) -> str:
+    """The texts as PostgreSQL writes an array of them."""
+    if not texts:
+        return "{}"
+    if any(special in text for special in '"\\' for text in texts):
+        texts = [text.replace("\\", "\\\\").replace('"', '\\"') for text in texts]
+    return '{"' + '","'.join(texts) + '"}'
 
 
 class _Membership(FunctionElement[Any]):

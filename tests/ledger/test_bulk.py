@@ -86,3 +86,26 @@ def test_what_no_database_holds_is_refused_also_where_all_rows_say_it(ledger: Le
         bulk.insert_many(connection, sink_rows, rows)
     assert unstorable(caught.value)
     assert all_rows(ledger) == []
+
+
+NAMES = ["plain", "", " ", "NULL", "{a,b}", 'a "quoted" one', "a\\b", "\\", '"', "Ω\n", "a'b"]
+
+
+@pytest.mark.parametrize("asked", [[], NAMES[:1], NAMES, NAMES[5:]])
+def test_rows_are_found_by_texts_of_whatever_signs(ledger: Ledger, asked: list[str]) -> None:
+    entry = {"item_id": "i", "fence": 1, "kind": "hold", "held": 1, "spent": 0, "at": 0}
+    found = select(entries.c.balance_id).where(bulk.among(entries.c.balance_id))
+    with ledger.write() as connection:
+        bulk.insert_many(connection, entries, [{**entry, "balance_id": name} for name in NAMES])
+        assert sorted(connection.execute(found, {"ids": asked}).scalars()) == sorted(asked)
+
+
+def test_a_text_that_no_database_holds_is_refused_where_rows_are_looked_for_by_it(
+    postgresql_url: str,
+) -> None:
+    ledger = Ledger(postgresql_url)
+    found = select(entries.c.id).where(bulk.among(entries.c.balance_id))
+    with pytest.raises(Exception) as caught, ledger.read() as connection:  # noqa: PT011
+        connection.execute(found, {"ids": ["a\x00b"]})
+    assert unstorable(caught.value)
+    ledger.close()
