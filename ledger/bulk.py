@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     JSON,
@@ -42,7 +42,7 @@ class _ArrayOfTexts(UserDefinedType[str]):
     cache_ok = True
     render_bind_cast = True
 
-    def get_col_spec(self) -> str:
+    def get_col_spec(self, **_: Any) -> str:
         return "TEXT[]"
 
 
@@ -132,6 +132,15 @@ def update_many(connection: Connection, table: Table, keys: tuple[str, ...], row
     _prepare(connection.dialect.name, table, keys, rows).write(connection)
 
 
+def update_records(
+    connection: Connection, table: Table, keys: tuple[str, ...], records: Sequence[NamedTuple]
+) -> None:
+    """As ``update_many``, of records of one kind whose fields are named as the columns."""
+    if records:
+        columns = dict(zip(records[0]._fields, zip(*records, strict=True), strict=True))
+        _prepare_columns(connection.dialect.name, table, keys, columns).write(connection)
+
+
 def upsert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
     """An insert that knows ``on_conflict_do_nothing``, and whose ``rowcount`` can be believed.
 
@@ -151,17 +160,28 @@ def _prepare(
 ) -> PreparedRows:
     if not rows:
         return PreparedRows("", None)
-    names = tuple(sorted(rows[0], key=lambda name: name in keys))
-    given = zip(names, zip(*map(itemgetter(*names), rows), strict=True), strict=True)
+    names = tuple(rows[0])
+    values = zip(*map(itemgetter(*names), rows), strict=True)
+    return _prepare_columns(dialect, table, keys, dict(zip(names, values, strict=True)), adding)
+
+
+def _prepare_columns(
+    dialect: str,
+    table: Table,
+    keys: tuple[str, ...],
+    given: Mapping[str, Sequence[Any]],
+    adding: tuple[str, ...] = (),
+) -> PreparedRows:
+    names = tuple(sorted(given, key=lambda name: name in keys))
     columns = {
-        name: _texts(values) if isinstance(table.c[name].type, JSON) else values
-        for name, values in given
+        name: _texts(given[name]) if isinstance(table.c[name].type, JSON) else given[name]
+        for name in names
     }
     if dialect == "sqlite":
         statement = _sqlite(table, keys, names, adding)
         return PreparedRows(statement, list(zip(*columns.values(), strict=True)))
     alike = tuple(name for name, values in columns.items() if name not in keys and _alike(values))
-    if len(rows) < _MANY or len(alike) == len(names):
+    if len(columns[names[0]]) < _MANY or len(alike) == len(names):
         alike = ()
     own = [name for name in names if name not in alike]
     each = zip(*(columns[name] for name in own), strict=True)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 
 from sqlalchemy import Connection, bindparam, case, func, or_, select, text, update
 
-from tierqueue.ledger.bulk import among, update_many
+from tierqueue.ledger.bulk import among, update_records
 from tierqueue.ledger.in_force import pauses, policies
 from tierqueue.ledger.in_force.pauses import Pause
 from tierqueue.ledger.in_force.policies import OUTDATED
@@ -75,6 +75,19 @@ class RoutedItem(NamedTuple):
     """The version of the instruction that it is asked under, where not its task type's own."""
     prompt_bytes: int
     """The size of its prompt with that."""
+
+    def of_another(self, item_id: str, due: int, ready_at: int) -> "RoutedItem":
+        """The same of an item that differs in these alone."""
+        # By place: of so many fields `_replace` takes four times as long.
+        before, between, behind = (
+            self[1:_DUE_AT],
+            self[_DUE_AT + 1 : _READY_AT],
+            self[_READY_AT + 1 :],
+        )
+        return RoutedItem._make((item_id, *before, due, *between, ready_at, *behind))
+
+
+_DUE_AT, _READY_AT = map(RoutedItem._fields.index, ("due", "ready_at"))
 
 
 class _DueItem(NamedTuple):
@@ -155,7 +168,7 @@ def arguments(connection: Connection, item_ids: Sequence[str]) -> dict[str, Mapp
 
 def route(connection: Connection, routed: Sequence[RoutedItem]) -> None:
     """Write chosen routes."""
-    update_many(connection, items, ("id",), [chosen._asdict() for chosen in routed])
+    update_records(connection, items, ("id",), routed)
 
 
 def queue(

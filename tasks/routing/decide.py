@@ -94,7 +94,7 @@ def choose_all(
         kind = None if alone else _kind_of(item)
         if kind in alike:
             due = due_at(item.submitted_at, alike[kind].deadline, item.priority)
-            routed.append(alike[kind]._replace(id=item.id, due=due, ready_at=item.ready_at))
+            routed.append(alike[kind].of_another(item.id, due, item.ready_at))
             continue
         work = work_item_of(item, policy, now)
         if work.demands.deadline is not None and work.demands.deadline < now:

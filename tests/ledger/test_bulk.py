@@ -1,6 +1,6 @@
 """Many rows in one go: each is written as it says, however much the others say alike."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from sqlalchemy import select
@@ -109,3 +109,23 @@ def test_a_text_that_no_database_holds_is_refused_where_rows_are_looked_for_by_i
         connection.execute(found, {"ids": ["a\x00b"]})
     assert unstorable(caught.value)
     ledger.close()
+
+
+class Turn(NamedTuple):
+    """What changes of a sink's row, by its key."""
+
+    job_id: str
+    number: int
+    key: Any
+    turn: int
+
+
+@pytest.mark.parametrize("many", [0, 1, 8])
+def test_rows_are_changed_by_what_records_of_them_say(ledger: Ledger, many: int) -> None:
+    rows = [{**ALIKE, "number": number} for number in range(8)]
+    turns = [Turn("job", number, {"n": number}, number + 5) for number in range(many)]
+    with ledger.write() as connection:
+        bulk.insert_many(connection, sink_rows, rows)
+        bulk.update_records(connection, sink_rows, ("job_id", "number"), turns)
+    changed = [{**row, **turn._asdict()} for row, turn in zip(rows, turns, strict=False)]
+    assert all_rows(ledger) == [*changed, *rows[many:]]
