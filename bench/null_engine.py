@@ -6,7 +6,8 @@ Held to the same suite as the real engines; benches pass it in where a deploymen
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from tierqueue.router.outcome import (
     ENGINE_TIME,
@@ -23,10 +24,19 @@ from tierqueue.workers.engines.engine_time import EngineTime, OutOfEngineTime
 
 def fitting(call: Call) -> str:
     """The first answer that a schema of flat fields allows, or a short text."""
-    if call.schema is None:
+    schema = call.schema
+    if schema is None:
         return "Null."
-    fields = call.schema["properties"]
-    return json.dumps({name: _first(field) for name, field in fields.items()})
+    known = _FITTING.get(id(schema))
+    if known is None:
+        fields = schema["properties"]
+        text = json.dumps({name: _first(field) for name, field in fields.items()})
+        known = _FITTING[id(schema)] = (schema, text)
+    return known[1]
+
+
+_FITTING: dict[int, tuple[Mapping[str, Any], str]] = {}
+"""The answer by its schema's id, which is no other's for as long as the schema is kept here."""
 
 
 def _first(field: dict[str, object]) -> object:
