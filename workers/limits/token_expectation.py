@@ -8,7 +8,7 @@ import json
 import math
 import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -71,7 +71,11 @@ class TokenExpectation:
         if not seen:
             return
         self._note(deployment, seen)
-        told = [json.dumps([one.task, one.tokens, one.output, *used]) for one, used in seen]
+        names = {task: json.dumps(task) for task in {one.task for one, _ in seen}}
+        told = [
+            f"[{names[one.task]}, {one.tokens}, {one.output}, {read}, {written}]"
+            for one, (read, written) in seen
+        ]
         key = self._keys.expected(deployment)
         with suppress(redis.RedisError), self._client.pipeline(transaction=False) as pipe:
             pipe.lpush(key, *told)
@@ -80,12 +84,16 @@ class TokenExpectation:
             pipe.execute()
 
     def _note(self, deployment: str, seen: Iterable[tuple[SlotRequest, tuple[int, int]]]) -> None:
+        alike: dict[tuple[str, int, int], list[tuple[int, int]]] = defaultdict(list)
+        for want, used in seen:
+            alike[want.task, want.tokens, want.output].append(used)
         with self._lock:
-            for want, used in seen:
-                bounds = (want.input, want.output)
-                for kind, bound, much in zip(_kinds(want), bounds, used, strict=True):
+            for (task, tokens, output), several in alike.items():
+                want = SlotRequest("", tokens, output, task)
+                bounds, figures = (want.input, want.output), zip(*several, strict=True)
+                for kind, bound, much in zip(_kinds(want), bounds, figures, strict=True):
                     its = self._unused.setdefault((deployment, *kind), deque(maxlen=LATELY))
-                    its.append(bound - much)
+                    its.extend(bound - one for one in much)
 
     def _ask_others(self, deployment: str, kinds: Iterable[_Kind]) -> None:
         """Take what all have seen, where this process has seen too little."""
