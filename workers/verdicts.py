@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import structlog
 
@@ -24,8 +25,7 @@ SERVED_EVERY_SECONDS = 1.0
 """Seconds between two notes that a deployment goes on serving."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndedCall:
+class EndedCall(NamedTuple):
     """A claimed call, and what came of it."""
 
     claim: Claim

@@ -3,11 +3,11 @@
 They are added in the transaction that settles the answers, and read by whoever routes.
 """
 
+from collections import defaultdict
 from collections.abc import Collection
-from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Insert, case, select, update
 
@@ -35,8 +35,7 @@ ByTask = dict[str, dict[str, Evidence]]
 """Task type -> deployment -> what is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedAnswer:
+class JudgedAnswer(NamedTuple):
     """One answer that was judged: by which deployment, of which task type, and with what result."""
 
     task: str
@@ -76,24 +75,16 @@ def add(connection: Transaction, judged: Collection[JudgedAnswer]) -> None:
     for were refused here too.
     """
     judged = _with_what_was_refused_before(connection, judged)
-    sums: dict[tuple[str, str], Evidence] = {}
+    alike: dict[tuple[str, str], list[JudgedAnswer]] = defaultdict(list)
     for one in judged:
-        key = (one.task, one.deployment)
-        before = sums.get(key, Evidence(0, 0, 0, 0, 0.0))
-        sums[key] = Evidence(
-            before.answers + 1,
-            before.accepted + one.accepted,
-            before.input_tokens + one.input_tokens,
-            before.output_tokens + one.output_tokens,
-            before.seconds + one.seconds,
-        )
-    if not sums:
+        alike[one.task, one.deployment].append(one)
+    if not alike:
         return
     statement = _more(connection.dialect.name)
-    for task, deployment in sorted(sums):
-        figures = sums[task, deployment]
-        row = {name: getattr(figures, name) for name in _FIGURES}
-        connection.execute(statement, {"task": task, "deployment": deployment, **row})
+    for (task, deployment), answers in sorted(alike.items()):
+        row: dict[str, Any] = {"task": task, "deployment": deployment, "answers": len(answers)}
+        row |= {name: sum(getattr(one, name) for one in answers) for name in _FIGURES[1:]}
+        connection.execute(statement, row)
     took = [(one.task, one.deployment, one.seconds) for one in judged if one.by_the_hour]
     call_seconds.add(connection, took)
 
@@ -112,7 +103,7 @@ def _with_what_was_refused_before(
     def refused(one: JudgedAnswer) -> bool:
         return one.second is not None and _drawn(one.second) >= first.get(one.second, 1.0)
 
-    return [replace(one, accepted=one.accepted and not refused(one)) for one in judged]
+    return [one._replace(accepted=one.accepted and not refused(one)) for one in judged]
 
 
 def _drawn(item_id: str) -> float:

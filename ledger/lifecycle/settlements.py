@@ -170,8 +170,11 @@ def settle(connection: Connection, ready: PreparedSettlements) -> SettlementResu
     ready.items.write(connection)
     ready.attempts.write(connection)
     for column in ("refused_by", "too_small", "lane"):
-        found = [(settlement.item_id, getattr(settlement, column)) for settlement in settled]
-        told = [{"id": item_id, column: said} for item_id, said in found if said is not None]
+        told = [
+            {"id": settlement.item_id, column: said}
+            for settlement in settled
+            if (said := getattr(settlement, column)) is not None
+        ]
         update_many(connection, items, ("id",), told)
     fall_back(
         connection,
@@ -194,7 +197,8 @@ def settle(connection: Connection, ready: PreparedSettlements) -> SettlementResu
     _end_late(connection, more)
     books.write(connection, ready.now, written)
     for done in settled:
-        second_items.make(connection, done.item_id, done.again, ready.now)
+        if done.again:
+            second_items.make(connection, done.item_id, done.again, ready.now)
     evidence.add(connection, [done.judged for done in settled if done.judged is not None])
     ended = [_ending(settlement) for settlement in settled if settlement.next_state in ENDS]
     return SettlementResult(ends_of(connection, ended), stale)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from tierqueue.ledger.in_force.evidence import JudgedAnswer
 from tierqueue.ledger.lifecycle.claims import Claim
@@ -32,8 +32,7 @@ class Verdict:
     """Whether a fault is what the item itself brought about."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndedAttempt:
+class EndedAttempt(NamedTuple):
     """A claim that is being settled, and what that is decided by."""
 
     claim: Claim
@@ -138,11 +137,12 @@ def charged(call: EndedAttempt, usage: Usage) -> Charge:
     """
     at = utc(call.claim.started_at)
     found = charge(call.deployment, usage, at)
-    if call.deployment.gpu_hour is None or not call.claim.counted:
+    held = call.claim.held
+    if call.deployment.gpu_hour is None or not call.claim.counted or found.cost <= held:
         return found
     # A worker that stood still (stopped, starved) ends its calls too late: no ceiling is passed
     # for that, since no money leaves by the second.
-    return replace(found, cost=min(found.cost, call.claim.held))
+    return replace(found, cost=held)
 
 
 def engine_time(deployment: Deployment, started_at: int, until: int, held: NanoUSD) -> NanoUSD:
