@@ -69,12 +69,15 @@ SERVERS = {
 
 
 BUSY, WAITING = "systems that are busy", "systems that wait"
-_BUSY = ("demo", "faults", "gpu_tier", "readme", "start", "stopping")
+_BUSY = ("demo", "faults", "readme", "start")
 
 OWN_ENGINE = "engines of vLLM's"
 _OWN_ENGINE = (
+    "tests/acceptance/test_gpu_tier.py",
     "tests/workers/engines/vllm/",
     "tests/workers/engines/engine/test_engine_conformance.py",
+    "tests/workers/test_request.py",
+    "tests/tasks/answers/test_answer_schema.py",
 )
 
 LONGEST = (
@@ -92,7 +95,7 @@ class FewSystemsAtATime(LoadScopeScheduling):  # type: ignore[misc]  # xdist say
     """Files are shared out among the processes, those of many tests before those of few.
 
     Whole systems run two at a time, one that keeps a processor busy beside one that waits for most
-    of its time: more would starve one another on two cores. One process alone imports vLLM.
+    of its time: more would starve one another on two cores. What imports vLLM is one process's.
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -239,7 +242,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         asked = set(getattr(item, "fixturenames", ()))
         params = getattr(item, "callspec", None)
-        on = set(map(str, params.params.values())) if params is not None else set()
+        given = params.params.values() if params is not None else ()
+        on = {value for value in given if isinstance(value, str)}
         if item.path.name == "test_ledger_machine.py":
             item.add_marker("long")
         if asked & SERVERS or "postgresql" in on or item.get_closest_marker("engine"):

@@ -1,8 +1,9 @@
 """Starts processes of the product as forks of one that has imported it: importing takes longer than
 most tests do.
 
-As a program it reads one JSON object a line, ``{"words", "environ", "output"}``, says ``{"pid"}``
-of the process that then runs, and ``{"pid", "ended"}`` when it is no more. All die with it.
+As a program it reads one JSON object a line, ``{"words", "folder", "environ", "output"}``, says
+``{"pid"}`` of the process that then runs, and ``{"pid", "ended"}`` when it is no more. All die with
+it.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +29,8 @@ IMPORTED = (
     *("anthropic", "openai", "kombu.transport.redis", "celery.backends.redis"),
     *("celery.apps.worker", "celery.bin.celery", "celery.concurrency.thread"),
     *("tierqueue.operations.cli.system.worker", "tierqueue.tasks.kinds"),
+    *("tierqueue.operations.health", "tierqueue.operations.status"),
+    *("tierqueue.operations.cli.output.printing", "rich.table"),
     *("tierqueue.workers.routing_stage.worker", "tierqueue.workers.tier_worker"),
 )
 """What workers load. Importing it reads no environment and opens nothing."""
@@ -83,10 +87,24 @@ class ForkServer:
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
-    def start(self, words: Sequence[str], *, environ: Mapping[str, str], output: Path) -> Fork:
-        """Start ``tierqueue …`` or ``celery …`` in the checkout; ``output`` takes what it says."""
+    def start(
+        self,
+        words: Sequence[str],
+        *,
+        environ: Mapping[str, str],
+        output: Path | str,
+        folder: Path = ROOT,
+    ) -> Fork:
+        """Start ``tierqueue …`` or ``celery …``; ``output`` takes what it says, a file or a
+        terminal.
+        """
         assert self._program.stdin is not None
-        asked = {"words": list(words), "environ": dict(environ), "output": str(output)}
+        asked = {
+            "words": list(words),
+            "folder": str(folder),
+            "environ": dict(environ),
+            "output": str(output),
+        }
         self._program.stdin.write(json.dumps(asked) + "\n")
         self._program.stdin.flush()
         return self._begun.get(timeout=120)
@@ -148,22 +166,27 @@ def _say(**told: int) -> None:
 
 
 def _forked(asked: dict[str, Any]) -> int:
+    output = os.open(asked["output"], os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOCTTY)
     pid = os.fork()
     if pid:
+        os.close(output)
         return pid
     # The child never returns to the parent's code, whatever happens.
     status = 1
     try:
         os.setsid()
-        output = os.open(asked["output"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         nothing = os.open(os.devnull, os.O_RDONLY)
         for ours, theirs in enumerate((nothing, output, output)):
             os.dup2(theirs, ours)
-        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+        # The server's own would take what was a pipe for one still.
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115
+        sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+        os.chdir(asked["folder"])
         os.environ.clear()
         os.environ.update(asked["environ"])
-        _be(asked["words"])
-        status = 0
+        time.tzset()
+        status = _be(asked["words"])
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:  # noqa: BLE001 - whatever it was, it ends here
@@ -173,7 +196,7 @@ def _forked(asked: dict[str, Any]) -> int:
         os._exit(status)
 
 
-def _be(words: list[str]) -> None:
+def _be(words: list[str]) -> int:
     from celery.bin.celery import main as celery
 
     from tierqueue.operations.cli import main
@@ -184,8 +207,10 @@ def _be(words: list[str]) -> None:
             main(words[1:])
         except _BecomesAnother as another:
             words = another.args[0]
+        else:
+            return 0
     sys.argv = ["celery", *words[1:]]
-    celery()
+    return int(celery() or 0)
 
 
 def _instead_of_exec(_: Any, words: Any) -> Any:

@@ -7,17 +7,17 @@ its exit status is. A block whose commands end otherwise than with 0 says so in 
 
 import os
 import re
+import shlex
 import shutil
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import insert
 
+from tests.fork_server import ForkServer
 from tests.ledger.placed import place
-from tests.repository.command_runs import Terminal
 from tests.repository.documents import Block, blocks
 from tierqueue.ledger import tables
 from tierqueue.ledger.in_force import pauses, policy_versions, stated_limits, tier_concurrency
@@ -137,8 +137,8 @@ def fill(ledger: Ledger, *, trouble: bool = False) -> None:
 class System:
     """A folder in which commands run, as in a terminal that is set up."""
 
-    def __init__(self, terminal: Terminal, folder: Path, ledger_url: str, broker_url: str) -> None:
-        self._terminal = terminal
+    def __init__(self, forks: ForkServer, folder: Path, ledger_url: str, broker_url: str) -> None:
+        self._forks = forks
         self._folder = folder
         self._environ = {
             "PATH": os.environ["PATH"],
@@ -160,17 +160,15 @@ class System:
             fresh = tables.items.update().where(tables.items.c.state == "submitted")
             connection.execute(fresh.values(submitted_at=now, ready_at=now))
         ledger.close()
-        return self._terminal.run(command_of(line), self._folder, self._environ)
-
-
-@pytest.fixture(scope="module")
-def terminal() -> Iterator[Terminal]:
-    """Where the commands run."""
-    opened = Terminal()
-    try:
-        yield opened
-    finally:
-        opened.close()
+        printed = self._folder / "printed"
+        printed.unlink(missing_ok=True)
+        running = self._forks.start(
+            shlex.split(command_of(line)),
+            environ=self._environ,
+            output=printed,
+            folder=self._folder,
+        )
+        return running.wait(120), printed.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +181,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def system(
-    tmp_path: Path, migrated: Path, valkey: Any, terminal: Terminal, request: pytest.FixtureRequest
+    tmp_path: Path, migrated: Path, valkey: Any, forks: ForkServer, request: pytest.FixtureRequest
 ) -> System:
     """A filled system of its own; a block that exits with 1 shows one in trouble."""
     for name, text in FILES.items():
@@ -197,7 +195,7 @@ def system(
         fill(ledger, trouble=block is not None and block.mark == "exits")
     finally:
         ledger.close()
-    return System(terminal, tmp_path, url, valkey.url)
+    return System(forks, tmp_path, url, valkey.url)
 
 
 def command_of(line: str) -> str:

@@ -10,21 +10,26 @@ import termios
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.fork_server import ForkServer
+
 _COMMAND = Path(sys.executable).parent / "tierqueue"
 
 
 def in_terminal(
-    columns: int, *words: str, status: int = 0, environment: Mapping[str, str] | None = None
+    forks: ForkServer,
+    columns: int,
+    *words: str,
+    status: int = 0,
+    environment: Mapping[str, str] | None = None,
 ) -> str:
     """What a terminal of so many columns is sent, line by line."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-    running = subprocess.Popen(
-        [_COMMAND, *words],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env=_environment({"TERM": "xterm", **(environment or {})}),
+    running = forks.start(
+        ["tierqueue", *words],
+        environ=_environment({"TERM": "xterm", **(environment or {})}),
+        output=os.ttyname(theirs),
+        folder=Path.cwd(),
     )
     os.close(theirs)
     sent = b""

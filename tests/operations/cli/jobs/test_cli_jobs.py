@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.fork_server import ForkServer
 from tests.ledger.moves import Moves, new_item
 from tests.ledger.placed import commit
 from tests.operations.cli.command import ONE_DEPLOYMENT, Command
@@ -204,7 +205,7 @@ def test_errors_are_told_in_groups_and_some_of_them_are_asked_again(
 
 @pytest.mark.processes
 def test_jobs_are_listed_with_their_file_and_state_on_80_columns(
-    tierqueue: Command, ledger: Ledger
+    forks: ForkServer, tierqueue: Command, ledger: Ledger
 ) -> None:
     with ledger.write() as connection:
         now = database_now(connection)
@@ -216,7 +217,7 @@ def test_jobs_are_listed_with_their_file_and_state_on_80_columns(
             max_cost=None,
             now=now,
         )
-    said = in_terminal(80, "job", "list")
+    said = in_terminal(forks, 80, "job", "list")
     head, line, *_ = said.splitlines()
     names = ["id", "file", "rows", "done", "failed", "cost", "state", "age"]
     assert [name for name in names if name not in head] == []

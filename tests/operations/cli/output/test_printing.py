@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from tests.fork_server import ForkServer
 from tests.ledger.moves import Moves, settlement
 from tests.ledger.placed import commit
 from tests.operations.cli.command import Command
@@ -70,9 +71,9 @@ LISTS = [["ceilings", "list"], ["dead-letters", "list"], ["spend", "--by", "budg
 @pytest.mark.parametrize("columns", [60, 80, 200])
 @pytest.mark.parametrize("words", LISTS, ids=" ".join)
 def test_a_table_fits_the_terminal_and_money_and_what_names_an_item_stay_whole(
-    filled: list[str], words: list[str], columns: int
+    forks: ForkServer, filled: list[str], words: list[str], columns: int
 ) -> None:
-    shown = SGR.sub("", in_terminal(columns, *words))
+    shown = SGR.sub("", in_terminal(forks, columns, *words))
     # At least their millisecond.
     begins = [item_id[:13] for item_id in filled]
     wanted = begins if words[0] == "dead-letters" else ["$1,234.567890123"]
@@ -97,26 +98,30 @@ def test_a_pipe_gets_every_column_as_plain_lines(filled: list[str], words: list[
 
 
 @pytest.mark.processes
-def test_a_narrow_terminal_is_told_what_it_does_not_show(filled: list[str]) -> None:
-    narrow = in_terminal(80, "dead-letters", "list")
+def test_a_narrow_terminal_is_told_what_it_does_not_show(
+    forks: ForkServer, filled: list[str]
+) -> None:
+    narrow = in_terminal(forks, 80, "dead-letters", "list")
     _, said, hidden = narrow.partition("not shown, the terminal is too narrow: ")
     assert said
     assert all(cell_len(line) <= 80 for line in (said + hidden).splitlines())
-    assert "not shown" not in in_terminal(250, "dead-letters", "list")
+    assert "not shown" not in in_terminal(forks, 250, "dead-letters", "list")
 
 
 @pytest.mark.processes
-def test_a_sentence_below_a_table_breaks_between_words(filled: list[str]) -> None:
+def test_a_sentence_below_a_table_breaks_between_words(
+    forks: ForkServer, filled: list[str]
+) -> None:
     words = ["concurrency", "set", "gpu", "4"]
-    (said,) = [line for line in in_terminal(200, *words).splitlines() if "no worker" in line]
-    narrow = in_terminal(60, *words).splitlines()
+    (said,) = [line for line in in_terminal(forks, 200, *words).splitlines() if "no worker" in line]
+    narrow = in_terminal(forks, 60, *words).splitlines()
     assert said in " ".join(narrow)
     assert all(cell_len(line) <= 60 for line in narrow)
 
 
 @pytest.mark.processes
-def test_a_row_that_no_line_holds_is_lines_of_its_own(filled: list[str]) -> None:
-    shown = in_terminal(30, "dead-letters", "list")
+def test_a_row_that_no_line_holds_is_lines_of_its_own(forks: ForkServer, filled: list[str]) -> None:
+    shown = in_terminal(forks, 30, "dead-letters", "list")
     assert all(f"id: {item_id[:13]}" in shown for item_id in filled)
     assert "reason: cost_ceiling\n" in shown
 
@@ -124,10 +129,10 @@ def test_a_row_that_no_line_holds_is_lines_of_its_own(filled: list[str]) -> None
 @pytest.mark.processes
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_a_terminal_without_colours_gets_none(
-    filled: list[str], environment: dict[str, str]
+    forks: ForkServer, filled: list[str], environment: dict[str, str]
 ) -> None:
-    assert "\x1b" in in_terminal(120, "ceilings", "list")
-    assert "\x1b" not in in_terminal(120, "ceilings", "list", environment=environment)
+    assert "\x1b" in in_terminal(forks, 120, "ceilings", "list")
+    assert "\x1b" not in in_terminal(forks, 120, "ceilings", "list", environment=environment)
 
 
 @pytest.mark.processes

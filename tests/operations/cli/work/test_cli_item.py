@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, insert
 
+from tests.fork_server import ForkServer
 from tests.ledger.moves import Moves, new_item, promise_of, settlement
 from tests.operations.cli.command import Command
 from tests.operations.cli.terminal import in_terminal
@@ -244,13 +245,13 @@ def test_an_item_is_told_as_a_timeline_in_words_and_dollars(
 @pytest.mark.processes
 @pytest.mark.parametrize("columns", [80, 40])
 def test_a_narrow_terminal_gets_the_whole_timeline_in_its_local_time(
-    command: Callable[[str], Command], sqlite_url: str, columns: int
+    forks: ForkServer, command: Callable[[str], Command], sqlite_url: str, columns: int
 ) -> None:
     command(sqlite_url)
     ledger = Ledger(sqlite_url)
     item_id = lived(Moves(ledger))
     ledger.close()
-    shown = in_terminal(columns, "item", "show", item_id[:13])
+    shown = in_terminal(forks, columns, "item", "show", item_id[:13])
     assert max(map(len, shown.splitlines())) <= columns
     assert item_id in shown.split()
     assert "(CET, UTC+01:00)" in shown or "(CEST, UTC+02:00)" in shown

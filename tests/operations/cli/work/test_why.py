@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.fork_server import ForkServer
 from tests.ledger.moves import Moves, settlement
 from tests.ledger.placed import place
 from tests.operations.cli.command import Command
@@ -116,11 +117,13 @@ def test_an_item_that_climbed_says_whose_answer_was_refused(
 
 
 @pytest.mark.processes
-def test_why_fits_a_terminal_of_80_columns(tierqueue: Command, moves: Moves) -> None:
+def test_why_fits_a_terminal_of_80_columns(
+    forks: ForkServer, tierqueue: Command, moves: Moves
+) -> None:
     del tierqueue
     [item_id] = moves.submit()
     moves.route(route={**ROUTE, "reasons": ["because " * 40]})
-    screen = in_terminal(80, "why", item_id)
+    screen = in_terminal(forks, 80, "why", item_id)
     assert "because because" in screen
     assert all(len(line) <= 80 for line in screen.splitlines())
 
