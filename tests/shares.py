@@ -1,6 +1,6 @@
 """Shares of the files of tests: a process of `make quick` imports and collects its own alone.
 
-A good part of what the quick tests take would otherwise be to import everything in every process.
+A good part of what the quick tests take would otherwise be to collect everything in every process.
 """
 
 from collections.abc import Iterator
@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 from _pytest.runner import runtestprotocol
 from xdist.scheduler import EachScheduling
+
+_NEIGHBOURS = 10
+"""Files that a process takes at a time: neighbours import alike, and no process gets all that are
+slow."""
 
 
 class Shared(EachScheduling):  # type: ignore[misc]  # xdist says nothing of its types
@@ -22,12 +26,13 @@ class Shared(EachScheduling):  # type: ignore[misc]  # xdist says nothing of its
 
 
 class Share:
-    """The files of one process, of those asked for: neighbours, which import alike."""
+    """The files of one process, of those asked for."""
 
     def __init__(self, config: pytest.Config, number: int, processes: int) -> None:
         files = sorted(set(_files(config)))
-        own = slice(number * len(files) // processes, (number + 1) * len(files) // processes)
-        self._of_others = set(files).difference(files[own])
+        self._of_others = {
+            file for at, file in enumerate(files) if at // _NEIGHBOURS % processes != number
+        }
 
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
         return True if collection_path in self._of_others else None
