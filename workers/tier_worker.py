@@ -4,13 +4,11 @@ Time limits and draining are ours: on Celery's threads pool nothing of Celery's 
 """
 
 import os
-import signal
 import socket
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -65,15 +63,13 @@ from tierqueue.workers.process.checkpoint import Checkpoint, never_ends
 from tierqueue.workers.process.event_loop import EventLoopThread
 from tierqueue.workers.process.heartbeat import Heartbeat
 from tierqueue.workers.process.policy_follower import PolicyFollower
+from tierqueue.workers.process.process_engines import ProcessEngines
 from tierqueue.workers.settler import Settler, SettlingCall
 
 _log = structlog.get_logger(__name__)
 
 BEFORE_THE_END_SECONDS = 3.0
 """Seconds before the grace period ends at which what still runs is ended and settled."""
-
-CLOSING_SECONDS = 10.0
-"""Seconds an engine may take to close; vLLM takes about five."""
 
 
 def _with_batches(stations: Mapping[str, Station]) -> dict[str, Station]:
@@ -107,12 +103,9 @@ class TierWorker:
         self._checkpoint = checkpoint
         self._loop = EventLoopThread()
         self._executor: Executor | None = None
-        self._engines: list[Engine] = []
-        self._watches: list[Future[None]] = []
-        self._loading: dict[str, Any] = {}
+        self._engines = ProcessEngines(tier, self._loop)
         self._beat = ExitStack()
         self._policy_follower = PolicyFollower(app.installation, self._use)
-        self._stopping = False
         celery_options.use(app, tier.value, GATE_POOL)
         app.task(
             self._slice,
@@ -120,6 +113,7 @@ class TierWorker:
             Request=names.REQUEST,
             ignore_result=True,
             acks_late=True,
+            shared=False,
         )
         logs.configure()
         worker_init.connect(self._start, weak=False)
@@ -156,8 +150,8 @@ class TierWorker:
     def _undo(self) -> None:
         """End what a start that failed has started: an engine beside the one that could not."""
         self._beat.close()
-        self._stopping = True
-        self._close_engines()
+        self._engines.close()
+        self._loop.stop(timeout=1.0)
 
     def _engine(self, deployment: Deployment, environ: Mapping[str, str]) -> Engine:
         return engines.build(deployment, environ, self.app.installation.settings.policy_folder)
@@ -172,10 +166,10 @@ class TierWorker:
         if refused and not built:
             raise next(iter(refused.values()))
         self._seen = (limiter := Limiter.at(settings.broker_url, settings.lease)).seen
-        self._beats(lambda: {**self._loading, "policy": policy.digest})
+        self._beats(lambda: {**self._engines.loading, "policy": policy.digest})
         self._loop.start()
         for deployment, engine in built:
-            self._load(deployment, engine)
+            self._engines.load(deployment, engine, lambda: ledger.await_answer(ledger.now))
         concurrency = self._gate_goes_by(built)
         self._serve(
             {
@@ -293,7 +287,7 @@ class TierWorker:
         policy = policies.own
         there = renewed(self._stations, policy, self._tier, self._build_engine, os.environ)
         for engine in there.new:
-            self._run(engine)
+            self._engines.start(engine)
         self._serve(there.stations)
         self._leases.serve(dict.fromkeys(there.stations, self._tier.value))
         self._hook = Hook(policy.hooks)
@@ -318,23 +312,6 @@ class TierWorker:
 
     def _notify(self, message: Message) -> None:
         self._hook.notify(message)
-
-    def _load(self, deployment: Deployment, engine: Engine) -> None:
-        """Start an engine: minutes, where a large model's weights are read."""
-        ledger = self.app.installation.ledger
-        since = {"loading": ledger.await_answer(ledger.now)}
-        self._loading = {"loading": deployment.name, "moments": since}
-        _log.info("engine_loading", deployment=deployment.name, model=deployment.model)
-        began = time.monotonic()
-        self._run(engine)
-        took = round(time.monotonic() - began, 1)
-        _log.info("engine_loaded", deployment=deployment.name, seconds=took)
-
-    def _run(self, engine: Engine) -> None:
-        self._loop.run(engine.start())
-        self._engines.append(engine)
-        # Kept: the loop itself holds its tasks by weak references only.
-        self._watches.append(self._loop.submit(self._end_with(engine)))
 
     def _beats(self, detail: Callable[[], dict[str, Any]]) -> None:
         heartbeat = Heartbeat(self.app.installation.ledger, "worker", self._tier.value, detail)
@@ -378,20 +355,5 @@ class TierWorker:
         self._leases.stop()
         self._keeping.stop()
         self._beat.close()
-        self._stopping = True
-        self._close_engines()
+        self._engines.close()
         self._loop.stop(timeout=1.0)
-
-    def _close_engines(self) -> None:
-        for engine in self._engines:
-            try:
-                self._loop.run(engine.close(), timeout=CLOSING_SECONDS)
-            except Exception as error:  # noqa: BLE001 - the other engines are closed all the same
-                _log.warning("engine_not_closed", error=type(error).__name__)
-
-    async def _end_with(self, engine: Engine) -> None:
-        """An engine that is dead ends the worker: a supervisor starts both afresh."""
-        why = await engine.failed()
-        if not self._stopping:
-            _log.critical("engine_failed", tier=self._tier.value, why=why)
-            os.kill(os.getpid(), signal.SIGTERM)
