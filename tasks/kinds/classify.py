@@ -1,6 +1,6 @@
 """``classify``: which of these labels fits the text?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, Literal, Unpack
 
@@ -37,6 +37,12 @@ def output_of(arguments: Mapping[str, Any]) -> type[BaseModel]:
     return _model(tuple(arguments["labels"]))
 
 
+def choice_of(labels: Sequence[str], instructions: str) -> str:
+    """What items of one set of labels share: their instructions, and the labels to choose from."""
+    rules = f"{instructions}\n\n" if instructions else ""
+    return f"{rules}Labels:\n" + "\n".join(f"- {label}" for label in labels) + "\n"
+
+
 @item_task(
     "tierqueue.classify",
     output=output_of,
@@ -55,9 +61,8 @@ def classify(
 
     Below ``min_confidence`` the next tier is asked.
     """
-    rules = f"{instructions}\n\n" if instructions else ""
     return Prompt(
         system='Answer with the label that fits the text best, as {"label":"..."}.',
-        prefix=f"{rules}Labels:\n" + "\n".join(f"- {label}" for label in labels) + "\n",
+        prefix=choice_of(labels, instructions),
         question=f"Text:\n{text}",
     )

@@ -4,7 +4,7 @@ from typing import Annotated, Unpack
 
 from pydantic import Field
 
-from tierqueue.tasks.kinds.classify import Classification, Labels, Share
+from tierqueue.tasks.kinds.classify import Classification, Labels, Share, choice_of
 from tierqueue.tasks.kinds.classify import output_of as one_of_the_labels
 from tierqueue.tasks.kinds.extract import FieldName, FieldType
 from tierqueue.tasks.kinds.extract import output_of as the_fields
@@ -67,10 +67,9 @@ def classify_image(
 
     Below ``min_confidence`` the next tier is asked.
     """
-    rules = f"{instructions}\n\n" if instructions else ""
     return Prompt(
         system='Answer with the label that fits the image best, as {"label":"..."}.',
-        prefix=f"{rules}Labels:\n" + "\n".join(f"- {label}" for label in labels) + "\n",
+        prefix=choice_of(labels, instructions),
         question="Which label fits the image?",
         images=[image],
     )
