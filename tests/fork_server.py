@@ -95,8 +95,8 @@ class ForkServer:
         output: Path | str,
         folder: Path = ROOT,
     ) -> Fork:
-        """Start ``tierqueue …`` or ``celery …``; ``output`` takes what it says, a file or a
-        terminal.
+        """Start ``tierqueue …``, ``celery …`` or ``python -c …``; ``output`` takes what it says, a
+        file or a terminal.
         """
         assert self._program.stdin is not None
         asked = {
@@ -201,6 +201,9 @@ def _be(words: list[str]) -> int:
 
     from tierqueue.operations.cli import main
 
+    if words[0] == "python":
+        exec(compile(words[2], "<string>", "exec"), {"__name__": "__main__"})
+        return 0
     if words[0] == "tierqueue":
         os.execv = _instead_of_exec
         try:

@@ -2,16 +2,16 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from celery import group
 from sqlalchemy import text, update
 
-from tests.tasks.producer import CHECKOUT, Producer
+from tests.fork_server import ForkServer
+from tests.tasks.producer import Producer
 from tests.waiting import until
 from tierqueue.ledger.tables import items
 from tierqueue.router.errors import InvalidItem
@@ -66,25 +66,23 @@ def declare() -> Iterator[Callable[..., ItemTask]]:
 
 
 def test_ten_processes_at_once_with_one_key_are_one_item_and_ten_equal_answers(
-    producer: Producer, ledger_url: str
+    forks: ForkServer, producer: Producer, tmp_path: Path
 ) -> None:
     # Ten processes on a busy machine stand still for longer than a tenth of the usual lease.
-    environ = {**os.environ, "PYTHONPATH": str(CHECKOUT), "TIERQUEUE_LEASE": "300"}
-    with subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", TEN], env=environ, stdout=subprocess.PIPE, text=True
-    ) as process:
+    environ = {**os.environ, "TIERQUEUE_LEASE": "300"}
+    process = forks.start(["python", "-c", TEN], environ=environ, output=tmp_path / "said")
 
-        def promised() -> int:
-            assert process.poll() is None
-            with producer.ledger.read() as connection:
-                count = connection.execute(text("SELECT count(*) FROM promises")).scalar()
-            return int(count or 0)
+    def promised() -> int:
+        assert process.poll() is None, (tmp_path / "said").read_text()
+        with producer.ledger.read() as connection:
+            count = connection.execute(text("SELECT count(*) FROM promises")).scalar()
+        return int(count or 0)
 
-        until(lambda: promised() == 10)
-        [row] = producer.all_items()
-        producer.tell(producer.answer(row.id, {"text": "hello"}))
-        out, _ = process.communicate(timeout=90)
-    answers = json.loads(out)
+    until(lambda: promised() == 10)
+    [row] = producer.all_items()
+    producer.tell(producer.answer(row.id, {"text": "hello"}))
+    assert process.wait(90) == 0
+    answers = json.loads((tmp_path / "said").read_text().splitlines()[-1])
     assert len({asked for asked, _ in answers}) == 10
     assert [answer for _, answer in answers] == [{"text": "hello"}] * 10
 

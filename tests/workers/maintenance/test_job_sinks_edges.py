@@ -1,16 +1,14 @@
 """What goes back into a table and what does not, whoever is killed on the way."""
 
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, select
 
+from tests.fork_server import ForkServer
 from tests.tasks.jobs.answered import answer
-from tests.tasks.producer import CHECKOUT, Producer
+from tests.tasks.producer import Producer
 from tests.waiting import until
 from tests.workers.maintenance.sunk import (
     TICKETS,
@@ -120,7 +118,7 @@ while True:
 
 @pytest.mark.processes
 def test_whoever_writes_is_killed_and_each_row_is_there_once(
-    producer: Producer, helpdesk: Engine, path: Path, ledger_url: str
+    forks: ForkServer, producer: Producer, helpdesk: Engine, path: Path, ledger_url: str
 ) -> None:
     lines = "".join(f"{n},t{n}\n" for n in range(ROWS))
     path.write_text(f"id,text\n{lines}", encoding="utf-8")
@@ -128,13 +126,13 @@ def test_whoever_writes_is_killed_and_each_row_is_there_once(
     answer(producer.ledger, label)
     written = 0
     for share in (1, 1_000, 2_000):
-        writing = subprocess.Popen(
-            [sys.executable, "-c", WRITING],
-            env={**os.environ, "TIERQUEUE_LEDGER_URL": ledger_url},
-            cwd=CHECKOUT,
+        writing = forks.start(
+            ["python", "-c", WRITING],
+            environ={**os.environ, "TIERQUEUE_LEDGER_URL": ledger_url},
+            output=path.with_name("said"),
         )
         until(lambda share=share: len(tickets(helpdesk)) >= share)  # type: ignore[misc]
-        writing.send_signal(signal.SIGKILL)
+        writing.kill()
         writing.wait(60)
         with producer.ledger.write() as connection:
             ledger_sinks.note(connection, job_id, look_at=0)

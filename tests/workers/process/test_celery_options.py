@@ -12,6 +12,7 @@ import click
 import psutil
 import pytest
 
+from tests.fork_server import ForkServer
 from tests.waiting import until
 from tierqueue.ledger.monitoring import progress
 from tierqueue.ledger.session import Ledger, now
@@ -132,9 +133,19 @@ def test_what_anyone_would_type_gets_the_pool_and_the_size_of_its_tier(
     ],
 )
 def test_a_worker_with_another_pool_or_queue_refuses_and_says_what_to_type(
-    start: Start, tmp_path: Path, kind: str, words: list[str], why: str
+    forks: ForkServer,
+    environ: Mapping[str, str],
+    tmp_path: Path,
+    kind: str,
+    words: list[str],
+    why: str,
 ) -> None:
-    process = start("celery", "-A", f"tierqueue.workers.{kind}", "worker", *words)
+    process = forks.start(
+        ["celery", "-A", f"tierqueue.workers.{kind}", "worker", *words],
+        environ=environ,
+        output=tmp_path / "said",
+        folder=tmp_path,
+    )
     assert process.wait(60) == 2
     said = (tmp_path / "said").read_text()
     assert why in said

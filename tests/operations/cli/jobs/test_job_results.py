@@ -4,8 +4,6 @@ import json
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,6 +17,7 @@ import pytest
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
 
+from tests.fork_server import Fork, ForkServer
 from tests.images import an_image
 from tests.operations.cli.command import Command
 from tests.tasks.jobs.answered import answer
@@ -176,7 +175,6 @@ def test_answers_go_into_a_table_by_key_each_once(
 
 
 ROWS, HALF = 600, 450
-COMMAND = (sys.executable, "-c", "from tierqueue.operations.cli import main; main()")
 
 
 @pytest.fixture
@@ -201,19 +199,21 @@ def in_the_table(helpdesk: Engine) -> list[tuple[int, str | None]]:
         return [(row[0], row[1]) for row in found]
 
 
-def filling(helpdesk: Engine, job_id: str, *more: str) -> subprocess.Popen[bytes]:
+def filling(forks: ForkServer, helpdesk: Engine, job_id: str, *more: str) -> Fork:
     """The command as a process of its own."""
     address = helpdesk.url.render_as_string(hide_password=False)
     words = ("job", "results", job_id, "--into", "env:HELPDESK", "--table", "tickets")
-    return subprocess.Popen(
-        [*COMMAND, *words, "--key", "id", *more],
-        env={**os.environ, "HELPDESK": address},
+    return forks.start(
+        ["tierqueue", *words, "--key", "id", *more],
+        environ={**os.environ, "HELPDESK": address},
+        output=os.devnull,
+        folder=Path.cwd(),
     )
 
 
-def killed(process: subprocess.Popen[bytes]) -> None:
+def killed(process: Fork) -> None:
     assert process.poll() is None
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     assert process.wait(60) == -signal.SIGKILL
 
 
@@ -229,14 +229,14 @@ def tickets(tierqueue: Command, ledger: Ledger, tmp_path: Path) -> str:
 
 @pytest.mark.processes
 def test_what_fills_a_table_is_killed_and_called_again_and_each_row_is_there_once(
-    ledger: Ledger, helpdesk: Engine, tickets: str
+    forks: ForkServer, ledger: Ledger, helpdesk: Engine, tickets: str
 ) -> None:
-    first = filling(helpdesk, tickets, "--follow")
+    first = filling(forks, helpdesk, tickets, "--follow")
     until(lambda: len(in_the_table(helpdesk)) >= 400)
     killed(first)
     assert len(in_the_table(helpdesk)) < ROWS
     answer(ledger, lambda said: {"label": said["text"]})
-    again = filling(helpdesk, tickets, "--follow")
+    again = filling(forks, helpdesk, tickets, "--follow")
     assert again.wait(120) == 0
     assert in_the_table(helpdesk) == [(n, f"t{n}") for n in range(ROWS)]
 
@@ -245,14 +245,14 @@ def test_what_fills_a_table_is_killed_and_called_again_and_each_row_is_there_onc
 @pytest.mark.processes
 @pytest.mark.parametrize("ledger_url", ["postgresql"], indirect=True)
 def test_what_is_killed_within_a_transaction_leaves_nothing_of_it(
-    ledger: Ledger, helpdesk: Engine, tickets: str
+    forks: ForkServer, ledger: Ledger, helpdesk: Engine, tickets: str
 ) -> None:
     answer(ledger, lambda said: {"label": said["text"]})
     with helpdesk.begin() as connection:
         connection.exec_driver_sql("INSERT INTO tickets (id) VALUES (300)")
     with helpdesk.begin() as holding:
         holding.exec_driver_sql("SELECT * FROM tickets WHERE id = 300 FOR UPDATE")
-        first = filling(helpdesk, tickets)
+        first = filling(forks, helpdesk, tickets)
         waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
         until(lambda: holding.exec_driver_sql(waits).scalar_one())
         # A transaction or more, by how long each took: all whole, and none of row 300's.
@@ -260,6 +260,6 @@ def test_what_is_killed_within_a_transaction_leaves_nothing_of_it(
         assert 201 <= len(whole) <= 301
         killed(first)
         assert in_the_table(helpdesk) == whole
-    again = filling(helpdesk, tickets)
+    again = filling(forks, helpdesk, tickets)
     assert again.wait(120) == 0
     assert in_the_table(helpdesk) == [(n, f"t{n}") for n in range(ROWS)]
