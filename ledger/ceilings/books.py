@@ -57,8 +57,7 @@ _MOVE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(NamedTuple):
     """One claim's wish: ``bound`` nano-dollars in every ceiling that covers its scopes."""
 
     item_id: str
@@ -92,8 +91,7 @@ class Shortfall:
         return self.spent + self.needed > self.limit
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One change of one balance, in nano-dollars; ``kind``: hold, settle, release, correct."""
 
     balance_id: str
@@ -231,18 +229,7 @@ def write(connection: Connection, now: int, changes: Sequence[Entry]) -> None:
     insert_many(
         connection,
         entries,
-        [
-            {
-                "balance_id": change.balance_id,
-                "item_id": change.item_id,
-                "fence": change.fence,
-                "kind": change.kind,
-                "held": change.held,
-                "spent": change.spent,
-                "at": now,
-            }
-            for change in changes
-        ],
+        [{**change._asdict(), "at": now} for change in changes],
     )
     moved = sorted((key, *figures) for key, figures in sums.items())
     connection.execute(

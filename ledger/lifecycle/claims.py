@@ -128,7 +128,8 @@ class Claimant:
     flex_us: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Not frozen: of so many fields that takes four times as long to make. Nobody changes one.
+@dataclass(slots=True, kw_only=True)
 class Claim:
     """One claimed item, carried by whoever calls until it is settled."""
 

@@ -16,6 +16,8 @@ def connect(url: str, pool_size: int, busy: float, *, read_only: bool = False) -
     made = create_engine(
         url,
         pool_size=pool_size,
+        # The connection that was used last has the file's pages still.
+        pool_use_lifo=True,
         json_deserializer=decoded,
         # An error that quotes its parameters would carry prompts into logs.
         hide_parameters=True,

@@ -135,20 +135,18 @@ def test_a_plan_is_kept_between_transactions_on_postgresql(postgresql_url: str) 
     ledger.close()
 
 
-def backend(connection: Connection) -> int:
-    return int(connection.execute(text("SELECT pg_backend_pid()")).scalar_one())
+def used(connection: Connection) -> int:
+    return id(connection.connection.driver_connection)
 
 
-def test_the_connection_that_was_used_last_is_used_next_on_postgresql(postgresql_url: str) -> None:
-    ledger = Ledger(postgresql_url)
+def test_the_connection_that_was_used_last_is_used_next(ledger: Ledger) -> None:
     with ledger.read() as last:
-        wanted = backend(last)
+        wanted = used(last)
         with ledger.read() as first:
-            assert backend(first) != wanted
+            assert used(first) != wanted
     for _ in range(3):
         with ledger.read() as connection:
-            assert backend(connection) == wanted
-    ledger.close()
+            assert used(connection) == wanted
 
 
 def test_whoever_only_asks_opens_no_transaction_on_postgresql(postgresql_url: str) -> None:
