@@ -272,11 +272,8 @@ def _lock(connection: Connection, limits: Mapping[Balance, int]) -> dict[str, _L
 
 
 def _sums(connection: Connection, asked: Executable, ids: Sequence[str]) -> dict[str, _BalanceSums]:
-    found = [
-        _BalanceSums._make(row)
-        for row in connection.execute(asked, {"ids": ids, "count": len(ids)})
-    ]
-    return {sums.id: sums for sums in found}
+    rows = connection.execute(asked, {"ids": ids, "count": len(ids)})
+    return {sums.id: sums for sums in map(_BalanceSums._make, rows)}
 
 
 def _create(connection: Connection, new: Sequence[Balance]) -> None:
