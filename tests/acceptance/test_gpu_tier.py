@@ -251,6 +251,6 @@ def _taken_away(file: Path) -> Iterator[None]:
 def _ends_at_its_start(running: RunningSystem) -> str:
     """What a gpu worker says that cannot start."""
     worker = running.system.spawn("gpu")
-    assert worker.wait(150) == 2, "a supervisor starts it again"
+    assert worker.wait(300) == 2, "a supervisor starts it again"
     assert _cores(worker.popen.pid) == []
     return worker.output()
