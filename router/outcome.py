@@ -61,8 +61,7 @@ class Token(NamedTuple):
     hidden: float = 0.0
 
 
-# Not frozen: of so many fields that takes four times as long to make. Nobody changes one.
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
     """The engine answered; whether the answer is accepted is for validation to say.
 

@@ -71,7 +71,7 @@ def _start(server: ValkeyServer) -> None:
     kill_with_parent(server._process.pid)  # noqa: SLF001
 
 
-READY_WITHIN = 180.0
+READY_WITHIN = 300.0
 """Seconds a process may take to start: a busy machine loads an engine in a minute and more, and one
 that ends meanwhile is told at once."""
 

@@ -128,8 +128,7 @@ class Claimant:
     flex_us: int = 0
 
 
-# Not frozen: of so many fields that takes four times as long to make. Nobody changes one.
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """One claimed item, carried by whoever calls until it is settled."""
 
