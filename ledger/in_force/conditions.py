@@ -33,7 +33,7 @@ _NAMES = tuple(field.name for field in fields(Condition))
 _CONDITION = tuple(conditions.c[name] for name in _NAMES)
 
 
-IN_THE_WAY = (
+ANY = (
     select(conditions.c.deployment)
     .where(
         or_(

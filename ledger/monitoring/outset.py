@@ -14,7 +14,7 @@ _ASKED = (
     NEXT_DUE.scalar_subquery(),
     pauses.ANY,
     tier_concurrency.ANY,
-    conditions.IN_THE_WAY,
+    conditions.ANY,
 )
 _OUTSET = {
     "sqlite": select(bindparam("now", type_=BigInteger), *_ASKED),
@@ -35,7 +35,7 @@ class Outset(NamedTuple):
     """Whether anything is paused."""
     tiers_set: bool
     """Whether an operator has set any tier's calls in flight."""
-    in_the_way: bool
+    impaired: bool
     """Whether anything is known against any deployment."""
 
 

@@ -229,7 +229,7 @@ class RoutingStage:
                 return False
             anew = self._outdated(connection)
             woken = 0 if due_at is None or due_at > now else routes.wake_due(connection, now)
-            known = conditions.by_deployment(connection) if begun.in_the_way else {}
+            known = conditions.by_deployment(connection) if begun.impaired else {}
             moved = self._failover.tick(connection, known, now) if self._ticked else 0
             if self._ticked:
                 self._below.judge(connection, now)

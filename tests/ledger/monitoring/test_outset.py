@@ -18,7 +18,7 @@ def test_a_round_begins_from_what_is_in_force_and_from_what_is_due_next(ledger: 
     before = ledger.now()
     found = begun(ledger)
     assert before <= found.now <= ledger.now()
-    assert found == Outset(found.now, None, None, paused=False, tiers_set=False, in_the_way=False)
+    assert found == Outset(found.now, None, None, paused=False, tiers_set=False, impaired=False)
     with ledger.write() as connection:
         policies.start(connection, "of this stage", before)
     for ready_at in (7, 5):
@@ -51,7 +51,7 @@ def test_a_round_hears_of_what_is_known_against_a_deployment_until_it_serves(
     fault = Fault(item="i", begun=at, at=at, code="outage", detail="503")
     with ledger.write() as connection:
         conditions.note(connection, {"small": [fault]})
-    assert begun(ledger).in_the_way
+    assert begun(ledger).impaired
     with ledger.write() as connection:
         conditions.note(connection, {"small": [ServedCall(item="i", begun=at + 1, at=at + 2)]})
-    assert not begun(ledger).in_the_way
+    assert not begun(ledger).impaired

@@ -30,6 +30,11 @@ pytestmark = [
 PARTIAL = Pieces(1_300, "always", "partial")
 
 
+def erase_item(job: Job, item_id: str) -> None:
+    producer = job.producer
+    erase(producer.ledger, producer.app, [item_id], by="ada", why="asked", patience_seconds=60)
+
+
 def _dead(job: Job) -> str:
     """A document whose first piece cost 50 nano-dollars, and whose others have failed."""
     job.submit([TEXT], max_cost="0.000001usd")
@@ -111,14 +116,7 @@ def test_a_document_whose_piece_was_erased_ends(job: Job) -> None:
     pieces = job.parts()
     for row in pieces:
         job.finish(row, {"tenant": "Ada"})
-    erase(
-        job.producer.ledger,
-        job.producer.app,
-        [pieces[1].id],
-        by="ada",
-        why="asked",
-        patience_seconds=60,
-    )
+    erase_item(job, pieces[1].id)
     job.documents.tick()
     (row,) = job.rows()
     assert (row.state, row.reason) == ("dead", "erased")
@@ -132,14 +130,7 @@ def test_a_partial_answer_names_the_piece_that_was_erased(job: Job) -> None:
     pieces = job.parts()
     for row in pieces:
         job.finish(row, {"tenant": "Ada"})
-    erase(
-        job.producer.ledger,
-        job.producer.app,
-        [pieces[1].id],
-        by="ada",
-        why="asked",
-        patience_seconds=60,
-    )
+    erase_item(job, pieces[1].id)
     job.documents.tick()
     (row,) = job.rows()
     assert (row.state, row.output) == ("succeeded", {"tenant": "Ada"})
@@ -156,14 +147,7 @@ def test_a_document_does_not_wait_for_what_cannot_be_joined(job: Job, state: str
         job.finish(first)
     else:
         job.kill(first)
-    erase(
-        job.producer.ledger,
-        job.producer.app,
-        [first.id],
-        by="ada",
-        why="asked",
-        patience_seconds=60,
-    )
+    erase_item(job, first.id)
     for row in others:
         job.finish(row)
     with job.producer.ledger.write() as connection:
@@ -197,14 +181,7 @@ def test_a_replay_ends_where_a_piece_was_erased_meanwhile(job: Job) -> None:
     document = _dead(job)
     first, *_ = job.parts()
     replay(job.producer.app, [document], "ada")
-    erase(
-        job.producer.ledger,
-        job.producer.app,
-        [first.id],
-        by="ada",
-        why="asked",
-        patience_seconds=60,
-    )
+    erase_item(job, first.id)
     for row in job.open():
         job.finish(row)
     job.documents.tick()
@@ -264,14 +241,7 @@ def test_what_joins_is_not_submitted_for_a_document_that_was_just_cancelled(
 def test_a_document_whose_answer_needs_an_erased_piece_is_not_replayed(job: Job) -> None:
     document = _dead(job)
     first, second, *_ = job.parts()
-    erase(
-        job.producer.ledger,
-        job.producer.app,
-        [first.id],
-        by="ada",
-        why="asked",
-        patience_seconds=60,
-    )
+    erase_item(job, first.id)
     for asked in (document, second.id):
         assert replay(job.producer.app, [asked], "ada") == []
     assert not job.open()
@@ -292,14 +262,7 @@ def test_a_piece_that_was_erased_behind_its_join_keeps_no_document_from_a_replay
     job.finish(one)
     job.kill(other)
     job.documents.tick()
-    erase(
-        job.producer.ledger,
-        job.producer.app,
-        [pieces[0].id],
-        by="ada",
-        why="asked",
-        patience_seconds=60,
-    )
+    erase_item(job, pieces[0].id)
     (row,) = job.rows()
     assert set(replay(job.producer.app, [row.id], "ada")) == {row.id, other.id}
 
@@ -311,13 +274,6 @@ def test_a_partial_document_goes_without_its_erased_piece(job: Job) -> None:
         job.kill(row)
     job.documents.tick()
     first, *others = job.parts()
-    erase(
-        job.producer.ledger,
-        job.producer.app,
-        [first.id],
-        by="ada",
-        why="asked",
-        patience_seconds=60,
-    )
+    erase_item(job, first.id)
     (row,) = job.rows()
     assert set(replay(job.producer.app, [row.id], "ada")) == {row.id, *(one.id for one in others)}
