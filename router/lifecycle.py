@@ -203,22 +203,20 @@ LIMITS = (
     Wait.OUTPUT_TOKENS_PER_MINUTE,
     Wait.REQUESTS_PER_DAY,
     Wait.RATE_FORGOTTEN,
+    Wait.ACCOUNT_RATE,
+    Wait.ACCOUNT_FORGOTTEN,
+    Wait.BUDGET_RATE,
+    Wait.BUDGET_FORGOTTEN,
     Wait.IN_FLIGHT,
     Wait.TIER_IN_FLIGHT,
     Wait.IN_FLIGHT_FORGOTTEN,
     Wait.TIER_IN_FLIGHT_FORGOTTEN,
-    Wait.ACCOUNT_RATE,
-    Wait.ACCOUNT_FORGOTTEN,
     Wait.ACCOUNT_IN_FLIGHT,
-    Wait.BUDGET_RATE,
-    Wait.BUDGET_FORGOTTEN,
     Wait.BUDGET_IN_FLIGHT,
 )
-"""What the limiter keeps: of a deployment and its tier the rates first, then what they share."""
+"""What the limiter keeps, in the order of how long it holds back: rates, then calls in flight."""
 
-DEPLOYMENT_RATES = frozenset(
-    {*LIMITS[: LIMITS.index(Wait.IN_FLIGHT)], Wait.ACCOUNT_RATE, Wait.ACCOUNT_FORGOTTEN}
-)
+DEPLOYMENT_RATES = frozenset(LIMITS[: LIMITS.index(Wait.BUDGET_RATE)])
 """What holds items of one deployment back until a part of a minute, or of a day, is over."""
 
 BUDGET_LIMITS = frozenset({Wait.BUDGET_RATE, Wait.BUDGET_FORGOTTEN, Wait.BUDGET_IN_FLIGHT})

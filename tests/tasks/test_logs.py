@@ -3,7 +3,7 @@
 import io
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,15 +21,14 @@ class Form(BaseModel):
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], dict[str, Any]]]:
-    """The last line in the form that a worker gives its logs; structlog is put back afterwards."""
-    before, stream = structlog.get_config(), io.StringIO()
+def told(monkeypatch: pytest.MonkeyPatch, logs_put_back: None) -> Callable[[], dict[str, Any]]:
+    """The last line in the form that a worker gives its logs."""
+    stream = io.StringIO()
     owner = logging.getLogger("tests.logs")
     monkeypatch.setattr(owner, "handlers", [logging.StreamHandler(stream)])
     logs.configure()
     logs._take_over(owner)
-    yield lambda: dict(json.loads(stream.getvalue().splitlines()[-1]))
-    structlog.configure(**before)
+    return lambda: dict(json.loads(stream.getvalue().splitlines()[-1]))
 
 
 def raise_and_log(raising: Callable[[], object]) -> None:

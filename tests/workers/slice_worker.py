@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import redis
@@ -44,6 +44,9 @@ key_env = "KEY"
 context_window = 1000
 prices = { input = "1", output = "2" }
 limits = { in_flight = 2, tokens_per_minute = 10000 }
+
+[budgets.other.limits]
+requests_per_minute = 1
 """,
     "test",
 )
@@ -130,9 +133,18 @@ class Worker:
         self.limiter.release_ended(bounds, [one.spent() for one in settled])
         self.gate.release(len(settled))
 
-    def slice(self, count: int = 1, *, deployment: str = "small", tokens: int = 100) -> Slice:
-        """A slice of so many new items that are queued."""
+    def slice(
+        self,
+        count: int = 1,
+        *,
+        deployment: str = "small",
+        tokens: int = 100,
+        budgets: Sequence[str] = (),
+    ) -> Slice:
+        """A slice of so many new items that are queued, and of one for each of these budgets."""
         asked = {"task": complete.name, "arguments": {"prompt": "Say yes"}}
+        for budget in budgets:
+            self.moves.submit(budget=budget, sensitivity="public", **asked)
         self.moves.submit(count, sensitivity="public", **asked)
         self.moves.route(
             policy=POLICY.digest, deployment=deployment, sensitivity="public", bound=2_000_000

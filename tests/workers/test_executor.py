@@ -133,6 +133,25 @@ def test_what_finds_the_deployment_full_waits_in_the_ledger(worker: Worker) -> N
 
 
 @pytest.mark.usefixtures("impatient")
+def test_a_budget_above_its_rate_holds_up_no_other_where_the_deployment_is_full_too(
+    worker: Worker,
+) -> None:
+    worker.engine.lets.clear()
+    running = worker.slice(1, budgets=["other"])
+    more = worker.slice(1, budgets=["other"])
+    first = threading.Thread(target=worker.executor.run, args=[running])
+    first.start()
+    until(lambda: len(worker.engine.asked) == 2)
+    assert worker.executor.run(more) == {"left": 1}
+    of_other, usual = more.items
+    assert worker.stand(more) == [("waiting", "budget_rate"), ("waiting", "in_flight")]
+    assert worker.waits(of_other) > 30
+    assert worker.waits(usual) < 10
+    worker.engine.lets.set()
+    first.join(60)
+
+
+@pytest.mark.usefixtures("impatient")
 def test_where_the_tier_lets_nothing_in_an_item_waits_for_the_tier(worker: Worker) -> None:
     worker.concurrency = 0
     worker.gate.resize(0)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
-import structlog
 from celery.signals import worker_init, worker_shutdown, worker_shutting_down
 
 from tests.ledger.moves import Moves
@@ -147,10 +146,10 @@ def process(
     ledger_url: str,
     tmp_path: Any,
     monkeypatch: pytest.MonkeyPatch,
+    logs_put_back: None,
 ) -> Iterator[Process]:
     (tmp_path / "tierqueue.toml").write_text(POLICY.replace("NAME", "small"))
     monkeypatch.setattr(collector, "only_at_what_is_new", lambda: None)
-    logging = structlog.get_config()
     signals = (worker_init, worker_shutting_down, worker_shutdown)
     receivers = [list(sent.receivers or ()) for sent in signals]
     process = Process(producer_to(ledger_url))
@@ -164,7 +163,6 @@ def process(
     GATE.resize(0)
     GATE.follow()
     process.app.installation.close()
-    structlog.configure(**logging)
 
 
 def test_a_slice_is_called_settled_and_counted(process: Process) -> None:

@@ -36,4 +36,4 @@ class SliceGrant:
     refused: SlotRefusal | None
     send_by: float = 0.0
     aside: Mapping[SlotRefusal, Sequence[SliceItem]] = field(default_factory=dict)
-    """Items that wait for their budget alone, so that no other waits for them."""
+    """Items that wait for their budget, so that no other waits for them."""

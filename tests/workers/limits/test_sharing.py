@@ -74,6 +74,14 @@ def test_what_one_of_them_does_not_grant_counts_in_none(bench: Bench) -> None:
     assert limiter_of(bench).seen["account:one"].used.tokens == 300
 
 
+def test_of_several_limits_a_rate_is_named_before_calls_in_flight(bench: Bench) -> None:
+    shared = account(requests_per_minute=1)
+    within = replace(of("a", shared, budget(requests_per_minute=1)), in_flight=1)
+    assert len(bench.grant(within, *calls(1)).granted) == 1
+    stopped = bench.grant(within, *calls(1))
+    assert stopped.full == (Wait.ACCOUNT_RATE, Wait.BUDGET_RATE, Wait.IN_FLIGHT)
+
+
 def test_each_dimension_of_an_account_holds(bench: Bench) -> None:
     for limits in (
         {"tokens_per_minute": 250},

@@ -62,9 +62,10 @@ class TwinLimiter:
                     over = used[n] + cost[n] - limit
                     just = bool(granted) and n > 0
                     waits[LIMITS[n]] = self._leaves(window, n, over, now, just)
-            for i, (slots, most) in enumerate(crowds):
+            calls = (Wait.IN_FLIGHT, Wait.TIER_IN_FLIGHT)
+            for full, (slots, most), leave in zip(calls, crowds, leaves, strict=True):
                 if most is not None and len(slots) >= most:
-                    waits[LIMITS[6 + i]] = min(CHECK_AGAIN_SECONDS * SECOND, leaves[i])
+                    waits[full] = min(CHECK_AGAIN_SECONDS * SECOND, leave)
             if waits:
                 break
             granted.append(want)
