@@ -142,7 +142,7 @@ def _with_images(
 
 def _in_its_lane(route: Route, candidate: Candidate, slack: Slack) -> Route:
     """The route with its lane, and why that, where its deployment has more than one."""
-    batch, flex = candidate.in_batch is not None, candidate.flex
+    batch, flex = candidate.in_batch is not None, candidate.flex_least_us
     if not batch and flex is None:
         return route
     lane = slack.lane(batch=batch, flex=flex)
@@ -169,7 +169,7 @@ def _weigh(item: WorkItem, signals: Signals, policy: Policy, conditions: Conditi
     slack = slack_of(demands, now, live=item.live)
     for candidate in candidates:
         input_tokens = signals.input_tokens(candidate.name)
-        output_tokens = signals.output_tokens_bound + candidate.reasoning
+        output_tokens = signals.output_tokens_bound + candidate.reasoning_tokens
         if candidate.barred is not None and bars(candidate.barred, item.candidate):
             refusals.append(candidate.barred)
         elif (too_long := over_window(candidate, input_tokens, output_tokens, paying)) is not None:
@@ -223,7 +223,9 @@ def _paying(budget: str | None, policy: Policy, conditions: Conditions) -> Payin
 
 
 def _price(candidate: Candidate, slack: Slack) -> MaxRate | Refusal:
-    return candidate.by(slack.lane(batch=candidate.in_batch is not None, flex=candidate.flex))
+    return candidate.by(
+        slack.lane(batch=candidate.in_batch is not None, flex=candidate.flex_least_us)
+    )
 
 
 def _seconds(candidate: Candidate, item: WorkItem, conditions: Conditions) -> float | None:
@@ -323,7 +325,7 @@ def _taken(
         best.name,
         best.bound,
         input_tokens,
-        signals.output_tokens_bound + best.candidate.reasoning,
+        signals.output_tokens_bound + best.candidate.reasoning_tokens,
         reasons,
         tuple(refusals),
         stands_in_for,

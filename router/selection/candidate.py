@@ -18,11 +18,12 @@ from tierqueue.router.route import Refusal, barred
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """A deployment and what is known of it before any item of a kind is looked at.
 
-    ``flex``: the microseconds an item must have left to be asked by its flex tier, if it has one.
+    ``flex_least_us``: the microseconds an item must have left to be asked by its flex tier, if it
+    has one.
     """
 
     name: str
@@ -36,10 +37,10 @@ class Candidate:
     price: MaxRate | Refusal
     in_batch: MaxRate | None
     in_flex: MaxRate | None
-    flex: int | None
+    flex_least_us: int | None
     by_the_hour: bool
     counted: bool
-    reasoning: int
+    reasoning_tokens: int
     house: bool
     tells_confidence: bool
     image_rule: ImageRule | None
@@ -111,27 +112,26 @@ def _candidate(
         price = max_rate(deployment, since)
     except Unpriced as wrong:
         price = Refusal(name, "unpriced", wrong.message)
-    hourly = deployment.gpu_hour is not None
-    reasoning, house = deployment.reasoning_tokens, deployment.boundary == "house"
+    batch, flex = deployment.batch, deployment.flex
     return Candidate(
-        name,
-        deployment.tier,
-        barred(deployment, task, sensitivity),
-        deployment.context_window,
-        deployment.limits,
-        deployment.account,
-        of_account,
-        floor,
-        price,
-        None if deployment.batch is None else max_rate(deployment.in_batch, since),
-        None if deployment.flex is None else max_rate(deployment.in_flex, since),
-        None if deployment.flex is None else deployment.flex.least,
-        hourly,
-        counted,
-        reasoning,
-        house,
-        deployment.tells_confidence,
-        deployment.image_rule,
+        name=name,
+        tier=deployment.tier,
+        barred=barred(deployment, task, sensitivity),
+        context_window=deployment.context_window,
+        limits=deployment.limits,
+        account=deployment.account,
+        of_account=of_account,
+        floor=floor,
+        price=price,
+        in_batch=None if batch is None else max_rate(deployment.in_batch, since),
+        in_flex=None if flex is None else max_rate(deployment.in_flex, since),
+        flex_least_us=None if flex is None else flex.least,
+        by_the_hour=deployment.gpu_hour is not None,
+        counted=counted,
+        reasoning_tokens=deployment.reasoning_tokens,
+        house=deployment.boundary == "house",
+        tells_confidence=deployment.tells_confidence,
+        image_rule=deployment.image_rule,
     )
 
 

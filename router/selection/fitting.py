@@ -146,7 +146,7 @@ def by_expected_cost(fitting: Sequence[Fit], signals: Signals, known: ByDeployme
         candidate = fit.candidate
         call = 0
         if not candidate.by_the_hour and isinstance(candidate.price, MaxRate):
-            most_output = signals.output_tokens_bound + candidate.reasoning
+            most_output = signals.output_tokens_bound + candidate.reasoning_tokens
             most_input = signals.input_tokens(fit.name)
             call = expected_call(fit.name, candidate.price, most_input, most_output, known)
         refused = refusal_chance(known.get(fit.name))

@@ -74,7 +74,7 @@ def _shorter_by(signals: Signals, candidates: Sequence[Candidate]) -> list[int]:
     found = set()
     for candidate in candidates:
         needed = signals.input_tokens(candidate.name) + signals.output_tokens_bound
-        needed += candidate.reasoning
+        needed += candidate.reasoning_tokens
         most = min(candidate.context_window, candidate.burst or candidate.context_window)
         if most < needed <= most + signals.input_tokens(candidate.name):
             found.add(needed - most)
