@@ -25,7 +25,8 @@ def running(build_system: Build) -> RunningSystem:
 
 def _running(running: RunningSystem, text: str, **demands: Any) -> Any:
     waiting = classify.delay(text, labels=LABELS, **demands)
-    until(lambda: running.item(waiting.id).state == "running")
+    # What stays, however late it is looked for: a short call may have ended by then.
+    until(lambda: running.attempts(waiting.id))
     return waiting
 
 
