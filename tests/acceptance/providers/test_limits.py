@@ -77,6 +77,9 @@ def test_two_workers_pass_no_limit_and_every_item_ends(running: RunningSystem) -
 def test_what_the_limiter_does_not_grant_leaves_no_trace_in_the_books(
     running: RunningSystem,
 ) -> None:
+    more = range(2 * IN_FLIGHT)
+    for result in [classify.delay(f"more {n}", labels=LABELS, floor="frontier") for n in more]:
+        result.get(timeout=90)
     with running.ledger.read() as connection:
         rows = connection.execute(items.select()).all()
     assert all(len(running.attempts(row.id)) == 1 for row in rows)
@@ -121,3 +124,5 @@ def test_a_tier_s_concurrency_is_in_force_within_two_seconds(running: RunningSys
     served = running.served()[before:]
     at_once = [sum(_runs(other, line["started"]) for other in served) for line in served]
     assert 1 <= max(at_once) <= 2
+    with running.ledger.write() as connection:
+        assert tier_concurrency.unset(connection, Tier.FRONTIER, by="a test")

@@ -63,7 +63,8 @@ def test_two_deployments_of_one_account_share_its_calls_in_flight(running: Runni
     waiting += [complete.delay(f"say {n}", floor="frontier") for n in range(8)]
     served_by = {result.get(timeout=90)["receipt"]["deployment"] for result in waiting}
     assert served_by == {"classify", "complete"}
-    served = running.served()
+    # The account's: what went to another deployment meanwhile does not count towards it.
+    served = [line for line in running.served() if line["model"] == "frontier-mini"]
     at_once = [
         sum(other["started"] <= line["started"] < other["ended"] for other in served)
         for line in served
