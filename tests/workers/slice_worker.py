@@ -159,9 +159,9 @@ class Worker:
         rows = [self.moves.row(key) for key in work.items]
         return [(row.state, row.reason) for row in rows]
 
-    def waits(self, item_id: str) -> float:
-        """Seconds until the item is looked at again."""
-        return (self.moves.row(item_id).ready_at - self.moves.now()) / 1_000_000
+    def waits(self, item_id: str, since: int | None = None) -> float:
+        """Seconds, from now or ``since`` (epoch µs), until the item is looked at again."""
+        return (self.moves.row(item_id).ready_at - (since or self.moves.now())) / 1_000_000
 
     def in_flight(self) -> tuple[int, int]:
         """How many slots and how many places are taken."""

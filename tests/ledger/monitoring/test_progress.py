@@ -36,10 +36,11 @@ def test_a_process_that_beats_is_alive_and_one_that_left_is_not_missed(ledger: L
                 },
             )
     [each] = _snapshot(ledger).processes
+    passed = (_now(ledger) - at) / SECOND
     assert (each.kind, each.tier, each.counts) == ("worker", "gpu", {"stale_fences": 2})
     assert each.detail == {"breakers_open": ["house"]}
-    assert each.silent < 2
-    assert 3 <= each.since["claimed"] < 6
+    assert each.silent <= passed
+    assert 3 <= each.since["claimed"] <= 3 + passed
     with ledger.write() as connection:
         progress.leave(connection, "gpu@here:1")
     assert _snapshot(ledger).processes == []
