@@ -188,7 +188,7 @@ def test_a_revoke_cancels_what_waits_and_does_not_lie_about_what_runs(
     assert waiting.state == "REVOKED"
     until(lambda: producer.item(running.id).cancel_requested)
     assert running.state == "PENDING"
-    replies = stranger.control.revoke("not-yet-sent", reply=True, timeout=5)
+    replies = stranger.control.revoke("not-yet-sent", reply=True, limit=1, timeout=60)
     assert "flagged as revoked" in str(replies)
     assert stranger.AsyncResult("not-yet-sent").state == "REVOKED"
 
