@@ -122,3 +122,15 @@ def test_a_damaged_log_is_told_as_the_database_s_own_refusal(sqlite_url: str) ->
         assert not unreachable(raised.value)
     finally:
         ledger.close()
+
+
+def test_an_item_that_moves_is_logged_without_a_table_made_for_it(sqlite_url: str) -> None:
+    ledger = Ledger(sqlite_url)
+    try:
+        with ledger.read() as connection:
+            move = "EXPLAIN UPDATE items SET state = 'queued', spent = 1 WHERE id = 'i'"
+            steps = [str(step.opcode) for step in connection.exec_driver_sql(move)]
+    finally:
+        ledger.close()
+    assert "Program" in steps, "the trigger is no part of it"
+    assert "OpenEphemeral" not in steps
