@@ -34,7 +34,7 @@ _SUBMITTING = 8
 
 
 class ResultWaiter:
-    """What one event loop waits for. Its threads end with the process, its task with the need."""
+    """What one event loop waits for. Its threads end with the loop, its task with the need."""
 
     def __init__(self) -> None:
         self._asking = ThreadPoolExecutor(1, "results-awaited")
@@ -55,7 +55,7 @@ class ResultWaiter:
         mine = (result, future)
         self._wanted.setdefault(result.id, []).append(mine)
         if self._checking is None or self._checking.done():
-            self._checking = asyncio.create_task(self._check())
+            self._checking = asyncio.create_task(self._check_while_wanted())
         try:
             async with asyncio.timeout(seconds):
                 return await future
@@ -69,6 +69,13 @@ class ResultWaiter:
                 self._wanted[result.id] = left
             else:
                 self._wanted.pop(result.id, None)
+
+    async def _check_while_wanted(self) -> None:
+        try:
+            await self._check()
+        finally:
+            # A task holds its loop, which would be kept for ever with all that is kept for it.
+            self._checking = None
 
     async def _check(self) -> None:
         loop = asyncio.get_running_loop()

@@ -1,6 +1,7 @@
 """Results that an event loop waits for."""
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 
 from tests.tasks.producer import Producer
+from tests.waiting import until
 from tierqueue.router.errors import InvalidItem
 from tierqueue.router.errors import Rejected as RejectedError
 from tierqueue.tasks import ItemResult, complete
@@ -32,18 +34,41 @@ def test_an_answer_is_awaited_with_its_types(producer: Producer) -> None:
 
 
 def test_hundreds_are_waited_for_at_once_by_one_thread(producer: Producer) -> None:
+    others = threading.enumerate()
+
     async def ask() -> tuple[list[str], int]:
         results = await asyncio.gather(*(complete.adelay(f"number {n}") for n in range(300)))
         waits = [asyncio.create_task(result.aget(timeout=60)) for result in results]
         await asyncio.sleep(0)
-        threads = sum(thread.name.startswith("results-awaited") for thread in threading.enumerate())
         for number, result in enumerate(results):
             producer.tell(producer.answer(result.id, {"text": str(number)}))
-        return [answer.output.text for answer in await asyncio.gather(*waits)], threads
+        answers = await asyncio.gather(*waits)
+        return [answer.output.text for answer in answers], _begun(others).count("results-awaited_0")
 
     texts, threads = asyncio.run(ask())
     assert texts == [str(number) for number in range(300)]
-    assert threads <= 1
+    assert threads == 1
+
+
+def _begun(before: list[threading.Thread]) -> list[str]:
+    """The names of the threads that have begun since these were all."""
+    return [thread.name for thread in threading.enumerate() if thread not in before]
+
+
+def test_what_an_event_loop_waited_with_goes_with_it(producer: Producer) -> None:
+    others = threading.enumerate()
+
+    async def ask() -> str:
+        result = await complete.adelay("Say hello")
+        producer.tell(producer.answer(result.id, {"text": "hello"}))
+        return (await result.aget(timeout=20)).output.text
+
+    def left() -> list[str]:
+        gc.collect()
+        return [name for name in _begun(others) if name.startswith(("results-", "items-"))]
+
+    assert [asyncio.run(ask()) for _ in range(3)] == ["hello"] * 3
+    until(lambda: left() == [])
 
 
 def test_what_ended_an_item_is_raised(producer: Producer) -> None:
