@@ -76,6 +76,7 @@ OWN_ENGINE = "engines of vLLM's"
 _OWN_ENGINE = (
     "tests/acceptance/test_gpu_tier.py",
     "tests/workers/engines/vllm/",
+    "tests/workers/engines/engine/test_engine_asks.py",
     "tests/workers/engines/engine/test_engine_conformance.py",
     "tests/workers/test_request.py",
     "tests/tasks/answers/test_answer_schema.py",

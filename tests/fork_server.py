@@ -3,7 +3,7 @@ most tests do.
 
 As a program it reads one JSON object a line, ``{"words", "folder", "environ", "output"}``, says
 ``{"pid"}`` of the process that then runs, and ``{"pid", "ended"}`` when it is no more. All die with
-it.
+it. ``--vllm`` has it import vLLM too.
 """
 
 import contextlib
@@ -70,14 +70,14 @@ class Fork:
 
 
 class ForkServer:
-    """The process that forks the others."""
+    """The process that forks the others; ``vllm``: its forks start engines."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, vllm: bool = False) -> None:
         self._forks: dict[int, Fork] = {}
         self._begun = queue.SimpleQueue[Fork]()
         # Its own session: a Ctrl-C is the test run's to hear, whose end closes the pipe.
         self._program = subprocess.Popen(
-            [sys.executable, "-m", "tests.fork_server"],
+            [sys.executable, "-m", "tests.fork_server", *(["--vllm"] if vllm else [])],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -134,9 +134,13 @@ class _BecomesAnother(BaseException):
     """What ``exec`` would do, with the new program's words."""
 
 
-def _serve() -> None:
+def _serve(*, vllm: bool) -> None:
     for name in IMPORTED:
         importlib.import_module(name)
+    if vllm:
+        from tests.workers.engines.forked_cores import fork_cores
+
+        fork_cores()
     gc.freeze()  # A fork that looked through all this for garbage would copy it.
     children: set[int] = set()
     unread = b""
@@ -223,4 +227,4 @@ def _instead_of_exec(_: Any, words: Any) -> Any:
 
 
 if __name__ == "__main__":
-    _serve()
+    _serve(vllm="--vllm" in sys.argv)

@@ -22,7 +22,7 @@ def build_system(
 ) -> Iterator[Build]:
     """Starts houses on the session's broker, and makes this process their producer.
 
-    Workers are forks of a process that has imported them, unless ``begin`` says otherwise.
+    Workers are forks of a process that has imported them.
     """
     started: list[tuple[System, Ledger]] = []
     patch = pytest.MonkeyPatch()
@@ -35,7 +35,11 @@ def build_system(
         started.clear()
 
     def build(
-        ledger_url: str | None = None, more: str = "", policy_text: str = POLICY, **options: Any
+        ledger_url: str | None = None,
+        more: str = "",
+        policy_text: str = POLICY,
+        forks: ForkServer = forks,
+        **options: Any,
     ) -> RunningSystem:
         # One system at a time: two would take each other's messages.
         end()
@@ -52,7 +56,8 @@ def build_system(
             ledger_url=ledger_url,
             broker_url=valkey_server.url,
             environ=environ,
-            **{"begin": partial(_begin, forks), **options},
+            begin=partial(_begin, forks),
+            **options,
         )
         text = policy_text.replace("{more}", more).replace("{port}", str(system.sandbox_port))
         policy.write_text(text, encoding="utf-8")

@@ -13,6 +13,7 @@ import pytest
 
 from tests.acceptance.acceptance_system import Build, RunningSystem
 from tests.acceptance.own_models import word
+from tests.fork_server import ForkServer
 from tests.tiny_model import make_tiny_model
 from tests.waiting import until
 from tierqueue.ledger.in_force import pauses
@@ -23,7 +24,6 @@ from tierqueue.router.errors import AnswerNotHeld
 from tierqueue.router.policy.policy import parse_policy
 from tierqueue.router.signals import TOKENS_PER_MESSAGE, TOKENS_PER_REQUEST
 from tierqueue.tasks import classify, complete
-from tools.system import start
 
 pytestmark = pytest.mark.engine
 
@@ -49,13 +49,23 @@ kv_cache_memory_bytes = 67108864
 
 
 @pytest.fixture(scope="module")
-def running(build_system: Build, tmp_path_factory: pytest.TempPathFactory) -> RunningSystem:
+def engine_forks() -> Iterator[ForkServer]:
+    """Starts worker processes that have imported vLLM too."""
+    server = ForkServer(vllm=True)
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def running(
+    engine_forks: ForkServer, build_system: Build, tmp_path_factory: pytest.TempPathFactory
+) -> RunningSystem:
     """A system whose gpu worker runs the engine."""
     model: Path = make_tiny_model(tmp_path_factory.mktemp("model"), chat=True)
     return build_system(
         policy_text=OWN_GPU.replace("{model}", str(model)),
         processes=("routing", "gpu"),
-        begin=start,
+        forks=engine_forks,
         environ={
             "HF_HUB_OFFLINE": "1",
             "OMP_NUM_THREADS": "1",

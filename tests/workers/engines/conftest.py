@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.tiny_model import make_adapter, make_tiny_model
+from tests.workers.engines.forked_cores import fork_cores
 from tierqueue.workers.engines.vllm import VllmEngine
 from tierqueue.workers.process.event_loop import EventLoopThread
 
@@ -27,8 +28,14 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
+def forked_cores() -> None:
+    """Whoever starts an engine of its own starts no core from its imports on."""
+    fork_cores()
+
+
+@pytest.fixture(scope="session")
 def vllm_engine(
-    tiny_model: str, tmp_path_factory: pytest.TempPathFactory
+    forked_cores: None, tiny_model: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[StartedEngine]:
     """The tiny model with two adapters, served; it can be asked whatever ends by itself."""
     folder = tmp_path_factory.mktemp("adapters")

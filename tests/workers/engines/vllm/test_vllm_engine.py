@@ -94,6 +94,7 @@ async def _batched(engine: VllmEngine, model: str) -> None:
 
 
 @with_vllm
+@pytest.mark.usefixtures("forked_cores")
 def test_calls_are_batched_bad_ones_fail_for_good_and_a_dead_core_ends_the_engine(
     tmp_path: Path,
 ) -> None:
@@ -169,6 +170,7 @@ def test_calls_are_batched_bad_ones_fail_for_good_and_a_dead_core_ends_the_engin
 
 
 @with_vllm
+@pytest.mark.usefixtures("forked_cores")
 def test_a_core_that_hangs_ends_the_engine_and_charges_no_call(
     tiny_model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

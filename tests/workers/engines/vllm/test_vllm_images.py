@@ -17,6 +17,7 @@ from tierqueue.workers.engines.vllm import VllmEngine
 pytestmark = [
     pytest.mark.processes,
     pytest.mark.engine,
+    pytest.mark.usefixtures("forked_cores"),
     pytest.mark.filterwarnings("ignore"),  # vLLM and torch warn of their own future
 ]
 SMALL = {"max_model_len": 512, "kv_cache_memory_bytes": 64 << 20, "max_num_seqs": 4}
