@@ -89,6 +89,27 @@ def test_slots_of_killed_workers_do_not_pile_up_where_only_a_rate_is_stated(
     assert client.zcard(f"{bench.limiter.keys.prefix}:calls:d") == 1
 
 
+def test_however_many_calls_end_at_once_each_gives_its_slots_back(bench: Bench) -> None:
+    stated = bounds(in_flight=2_500, tier_in_flight=2_500)
+    wanted = calls(2_500)
+    bench.ended(stated, bench.grant(stated, *wanted), wanted, (0, 0))
+    assert len(bench.grant(stated, *calls(2_500)).granted) == 2_500
+
+
+def test_a_slot_that_lapsed_in_the_deployment_alone_comes_back_to_the_tier(
+    client: redis.Redis,
+) -> None:
+    bench = on_redis(client)
+    assert isinstance(bench.limiter, Limiter)
+    stated = bounds(in_flight=2, tier_in_flight=2)
+    wanted = calls(2)
+    grant = bench.grant(stated, *wanted)
+    own = bench.limiter.keys.slots(stated.deployment, stated.tier)[0]
+    assert client.zrem(own, grant.granted[0]) == 1
+    bench.ended(stated, grant, wanted, (0, 0))
+    assert len(bench.grant(stated, *calls(2)).granted) == 2
+
+
 def test_what_was_never_sent_counts_nowhere(client: redis.Redis) -> None:
     bench, stated = on_redis(client), bounds(requests_per_minute=1, requests_per_day=1)
     [want] = calls(1)
