@@ -5,8 +5,9 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -18,7 +19,6 @@ from tests.tiny_model import make_tiny_model
 from tests.waiting import until
 from tierqueue.ledger.in_force import pauses
 from tierqueue.ledger.monitoring import progress
-from tierqueue.ledger.session import Ledger
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.errors import AnswerNotHeld
 from tierqueue.router.policy.policy import parse_policy
@@ -90,11 +90,8 @@ def test_a_ticket_is_done_by_the_house_s_own_engine(running: RunningSystem) -> N
 def test_an_answer_that_the_grammar_cannot_hold_is_known_before_any_item_is_lost(
     running: RunningSystem,
 ) -> None:
-    with running.ledger.read() as connection:
-        alive = progress.living(connection, database_now(connection))
-    (worker,) = [process for process in alive if process.tier == "gpu"]
     told = {"task": "tests.word", "deployment": "own", "part": "word: pattern"}
-    assert worker.detail["not_held"] == [told]
+    assert _told_last(running)["not_held"] == [told]
     answer = word.delay("a fox")
     with pytest.raises(AnswerNotHeld, match="tierqueue doctor"):
         answer.get(timeout=60)
@@ -199,16 +196,16 @@ def _runs(process: int) -> bool:
 
 
 def _engine(running: RunningSystem) -> dict[str, float]:
-    """The engine's figures as the worker's heartbeat last told them."""
-    ledger = Ledger(running.system.ledger_url)
-    try:
-        with ledger.read() as connection:
-            alive = progress.living(connection, database_now(connection))
-    finally:
-        ledger.close()
-    (worker,) = [process for process in alive if process.tier == "gpu" and process.silent < 5]
-    figures: dict[str, float] = worker.detail["engines"]["own"]
+    figures: dict[str, float] = _told_last(running)["engines"]["own"]
     return figures
+
+
+def _told_last(running: RunningSystem) -> Mapping[str, Any]:
+    """What a gpu worker last told of itself; one that was killed is still known, and silent."""
+    with running.ledger.read() as connection:
+        known = progress.living(connection, database_now(connection))
+    workers = [process for process in known if process.tier == "gpu"]
+    return min(workers, key=lambda worker: worker.silent).detail
 
 
 def _after(running: RunningSystem, output_tokens: float) -> dict[str, float] | None:
