@@ -171,6 +171,7 @@ def test_an_id_that_is_a_sentence_is_refused_and_in_no_line_of_the_log(queue: Qu
         message["headers"]["id"] = SECRET
         queue.read(entry(message))
     queue.good()
+    until(lambda: queue.kept() >= 3)
     assert queue.kept() == 3
     assert SECRET not in queue.worker.log.read_text()
 
