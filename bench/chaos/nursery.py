@@ -5,6 +5,7 @@ answers ``{"name", "pid"}`` once the process runs and ``{"pid", "ended"}`` when 
 that it started die with it.
 """
 
+import gc
 import json
 import os
 import select
@@ -18,10 +19,15 @@ from typing import Any
 # Imported before the first fork, or each worker would do it anew.
 import anthropic  # noqa: F401
 import celery.apps.worker
-import celery.bin.worker
+import celery.bin.celery
 import celery.concurrency.thread  # noqa: F401
+import kombu.transport.redis  # noqa: F401
 import openai  # noqa: F401
 
+import tierqueue.tasks.consumer.consumer
+import tierqueue.tasks.settings
+import tierqueue.workers.engines.anthropic
+import tierqueue.workers.engines.openai  # noqa: F401
 from bench.chaos import bare, entrances, producer
 
 TICK_SECONDS = 0.02
@@ -31,6 +37,7 @@ TICK_SECONDS = 0.02
 def main() -> None:
     """Fork on demand until stdin is closed; then kill what is left."""
     folder = Path(os.environ["CHAOS_FOLDER"])
+    gc.freeze()  # A fork that looked through all this for garbage would copy it.
     children: set[int] = set()
     waiting = b""
     while True:
