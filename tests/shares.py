@@ -10,9 +10,31 @@ import pytest
 from _pytest.runner import runtestprotocol
 from xdist.scheduler import EachScheduling
 
-_NEIGHBOURS = 10
-"""Files that a process takes at a time: neighbours import alike, and no process gets all that are
-slow."""
+_TESTS = Path(__file__).parent
+
+_TOGETHER = (
+    # The providers' libraries, which take seconds to import.
+    (
+        "bench/stage",
+        "ledger/test_token_regressions.py",
+        "router/test_golden_usage.py",
+        "sandbox",
+        "tasks/answers",
+        "workers/batch_lane",
+        "workers/engines",
+        "workers/test_egress.py",
+    ),
+    # So does scikit-learn.
+    (
+        "operations/cli/evaluation/test_calibrate.py",
+        "operations/cli/evaluation/test_cli_predictor.py",
+        "operations/cli/evaluation/test_cli_router.py",
+        "router/learned",
+        "tasks/routing/test_predictors.py",
+        "tasks/routing/test_surrogates.py",
+    ),
+)
+"""Files and folders whose tests import alike, and take long to: a group is one process's."""
 
 
 class Shared(EachScheduling):  # type: ignore[misc]  # xdist says nothing of its types
@@ -29,10 +51,8 @@ class Share:
     """The files of one process, of those asked for."""
 
     def __init__(self, config: pytest.Config, number: int, processes: int) -> None:
-        files = sorted(set(_files(config)))
-        self._of_others = {
-            file for at, file in enumerate(files) if at // _NEIGHBOURS % processes != number
-        }
+        files = set(_files(config))
+        self._of_others = files - _dealt(sorted(files), processes)[number]
 
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
         return True if collection_path in self._of_others else None
@@ -57,3 +77,23 @@ def _files(config: pytest.Config) -> Iterator[Path]:
     for argument in config.args:
         path = config.invocation_params.dir / argument.partition("::")[0]
         yield from path.rglob("test_*.py") if path.is_dir() else [path]
+
+
+def _dealt(files: list[Path], processes: int) -> list[set[Path]]:
+    """The files of every process; neighbours, which take about as long, go to different ones."""
+    shares: list[set[Path]] = [set() for _ in range(processes)]
+    single = 0
+    for file in files:
+        group = _group(file)
+        if group is None:
+            single += 1
+        shares[(single if group is None else group) % processes].add(file)
+    return shares
+
+
+def _group(file: Path) -> int | None:
+    """Which of those that stay together it is of."""
+    for group, names in enumerate(_TOGETHER):
+        if any(file.is_relative_to(_TESTS / name) for name in names):
+            return group
+    return None
