@@ -26,7 +26,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 
 IMPORTED = (
-    *("anthropic", "openai", "kombu.transport.redis", "celery.backends.redis"),
+    *("anthropic", "openai.resources.chat", "httpcore2", "tierqueue.tasks.consumer.consumer"),
+    *("kombu.transport.redis", "celery.backends.redis", "tierqueue.tasks.settings"),
     *("celery.apps.worker", "celery.bin.celery", "celery.concurrency.thread"),
     *("tierqueue.operations.cli.system.worker", "tierqueue.tasks.kinds"),
     *("tierqueue.operations.health", "tierqueue.operations.status"),
