@@ -3,12 +3,16 @@
 One that is spawned, as the product does, takes ten times as long; the demo's test starts such.
 """
 
+import ctypes
 import gc
 import multiprocessing
 import multiprocessing.util
 import os
+import signal
 
 from tierqueue.workers.engines.vllm import launch
+
+_PR_SET_PDEATHSIG = 1
 
 
 def fork_cores() -> None:
@@ -27,5 +31,11 @@ def fork_cores() -> None:
     fork = multiprocessing.get_context("fork")
     vllm.v1.engine.utils.get_mp_context = lambda: fork
     torch._dynamo.config.disable = True
-    # A core that looked through all this for garbage would copy it.
-    multiprocessing.util.register_after_fork(fork, lambda _: gc.freeze())
+    multiprocessing.util.register_after_fork(fork, _begin)
+
+
+def _begin(_: object) -> None:
+    # A core that looked through all that was imported for garbage would copy it.
+    gc.freeze()
+    # It holds the pipe by which the watcher of cores hears of the worker's death.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
