@@ -221,7 +221,13 @@ def test_a_dead_engine_core_ends_the_worker_and_loses_nothing(running: RunningSy
     assert worker.wait(60) is not None
     waiting = classify.delay("after the crash", labels=LABELS)
     again = running.system.spawn("gpu")
+    # Its watcher and its core: a beat may be long in coming, and the core is not to be there first.
+    loads = until(lambda: len(found := _cores(again.popen.pid)) == 2 and found)
+    for process in loads:
+        os.kill(process, signal.SIGSTOP)
     assert until(lambda: "own" in _loading(running))
+    for process in loads:
+        os.kill(process, signal.SIGCONT)
     again.wait_ready()
     assert until(lambda: _loading(running) == [])
     assert waiting.get(timeout=60)["receipt"]["deployment"] == "own"
