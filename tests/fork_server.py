@@ -7,6 +7,7 @@ it. ``--vllm`` has it import vLLM too.
 """
 
 import contextlib
+import ctypes
 import gc
 import importlib
 import json
@@ -35,6 +36,8 @@ IMPORTED = (
     *("tierqueue.workers.routing_stage.worker", "tierqueue.workers.tier_worker"),
 )
 """What workers load. Importing it reads no environment and opens nothing."""
+
+_PR_SET_PDEATHSIG = 1
 
 TICK_SECONDS = 0.02
 """Seconds between two looks for processes that have ended."""
@@ -131,6 +134,11 @@ class ForkServer:
                     fork.ended.set()
 
 
+def end_with_parent() -> None:
+    """Have this process killed when its parent is no more, however that ended."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 class _BecomesAnother(BaseException):
     """What ``exec`` would do, with the new program's words."""
 
@@ -180,6 +188,7 @@ def _forked(asked: dict[str, Any]) -> int:
     status = 1
     try:
         os.setsid()
+        end_with_parent()
         nothing = os.open(os.devnull, os.O_RDONLY)
         for ours, theirs in enumerate((nothing, output, output)):
             os.dup2(theirs, ours)

@@ -3,16 +3,13 @@
 One that is spawned, as the product does, takes ten times as long; the demo's test starts such.
 """
 
-import ctypes
 import gc
 import multiprocessing
 import multiprocessing.util
 import os
-import signal
 
+from tests.fork_server import end_with_parent
 from tierqueue.workers.engines.vllm import launch
-
-_PR_SET_PDEATHSIG = 1
 
 
 def fork_cores() -> None:
@@ -38,4 +35,4 @@ def _begin(_: object) -> None:
     # A core that looked through all that was imported for garbage would copy it.
     gc.freeze()
     # It holds the pipe by which the watcher of cores hears of the worker's death.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent()
