@@ -12,7 +12,7 @@ from xdist.scheduler import EachScheduling
 
 _TESTS = Path(__file__).parent
 
-_TOGETHER = (
+TOGETHER = (
     # The providers' libraries, which take seconds to import.
     (
         "bench/stage",
@@ -93,7 +93,7 @@ def _dealt(files: list[Path], processes: int) -> list[set[Path]]:
 
 def _group(file: Path) -> int | None:
     """Which of those that stay together it is of."""
-    for group, names in enumerate(_TOGETHER):
+    for group, names in enumerate(TOGETHER):
         if any(file.is_relative_to(_TESTS / name) for name in names):
             return group
     return None

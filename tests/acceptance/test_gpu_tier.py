@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from tierqueue.router.errors import AnswerNotHeld
 from tierqueue.router.policy.policy import parse_policy
 from tierqueue.router.signals import TOKENS_PER_MESSAGE, TOKENS_PER_REQUEST
 from tierqueue.tasks import classify, complete
+from tierqueue.workers.engines.vllm import orphans
 
 pytestmark = pytest.mark.engine
 
@@ -221,13 +221,11 @@ def test_a_dead_engine_core_ends_the_worker_and_loses_nothing(running: RunningSy
     assert worker.wait(60) is not None
     waiting = classify.delay("after the crash", labels=LABELS)
     again = running.system.spawn("gpu")
-    # Its watcher and its core: a beat may be long in coming, and the core is not to be there first.
-    loads = until(lambda: len(found := _cores(again.popen.pid)) == 2 and found)
-    for process in loads:
-        os.kill(process, signal.SIGSTOP)
+    # A beat may be long in coming, and the core is not to be there first.
+    [core] = until(lambda: _cores(again.popen.pid))
+    os.kill(core, signal.SIGSTOP)
     assert until(lambda: "own" in _loading(running))
-    for process in loads:
-        os.kill(process, signal.SIGCONT)
+    os.kill(core, signal.SIGCONT)
     again.wait_ready()
     assert until(lambda: _loading(running) == [])
     assert waiting.get(timeout=60)["receipt"]["deployment"] == "own"
@@ -241,13 +239,14 @@ def _loading(running: RunningSystem) -> list[str]:
 
 
 def _cores(worker: int) -> list[int]:
-    shown = subprocess.run(
-        ["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True
-    ).stdout
-    rows = [line.split(None, 2) for line in shown.splitlines()]
-    return [
-        int(pid) for pid, parent, name in rows if int(parent) == worker and "orphans" not in name
-    ]
+    """The processes of a worker's engines, without what watches over them."""
+    found = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(worker).children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if orphans.WATCH not in child.cmdline():
+                    found.append(child.pid)
+    return found
 
 
 @contextlib.contextmanager
@@ -264,6 +263,14 @@ def _taken_away(file: Path) -> Iterator[None]:
 def _ends_at_its_start(running: RunningSystem) -> str:
     """What a gpu worker says that cannot start."""
     worker = running.system.spawn("gpu")
-    assert worker.wait(300) == 2, "a supervisor starts it again"
-    assert _cores(worker.popen.pid) == []
+    cores: set[int] = set()
+
+    def ended() -> bool:
+        cores.update(_cores(worker.popen.pid))
+        return worker.popen.poll() is not None
+
+    until(ended, 300)
+    assert worker.wait(1) == 2, "a supervisor starts it again"
+    assert cores
+    until(lambda: not any(_runs(core) for core in cores))
     return worker.output()

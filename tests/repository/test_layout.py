@@ -6,6 +6,8 @@ from collections import Counter
 from pathlib import Path
 from statistics import median
 
+from tests.shares import TOGETHER
+
 PACKAGES = {"router", "ledger", "tasks", "workers", "operations", "migrations"}
 BESIDE = {"tests", "bench", "examples", "sandbox", "docs", "docker", "requirements", "tools", ".ci"}
 FILES = {
@@ -156,6 +158,11 @@ def test_no_two_test_files_share_a_name(tree: list[Path]) -> None:
     twice = {name for name in names if names.count(name) > 1} - {"conftest.py"}
     assert twice == set()
     assert "__init__.py" not in names
+
+
+def test_what_one_process_of_make_quick_runs_together_is_there(root: Path) -> None:
+    stated = [name for group in TOGETHER for name in group]
+    assert [name for name in stated if not (root / "tests" / name).exists()] == []
 
 
 def test_the_changelog_begins_with_what_is_unreleased(root: Path) -> None:
