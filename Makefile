@@ -50,7 +50,7 @@ test: setup ## Run the tests, without provider keys: ARGS="tests/router -x"
 test-live: setup ## Make a handful of real calls, with the provider keys that are set: less than a cent each
 	@$(BIN)/python -m pytest tests/live/calls.py -v -p no:cacheprovider $(ARGS)
 
-quick: setup ## Run the tests that start no process, in about a minute
+quick: setup ## Run the tests that start no process, in a minute or two
 	@$(WITHOUT_KEYS) $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --hypothesis-profile quick -m "not processes and not long" $(ARGS)
 
 lint: setup ## Format, ruff, mypy --strict, import contracts, Dockerfiles
