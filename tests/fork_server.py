@@ -135,8 +135,9 @@ class ForkServer:
 
 
 def end_with_parent() -> None:
-    """Have this process killed when its parent is no more, however that ended."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    """Have this process killed on Linux when its parent is no more, however that ended."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class _BecomesAnother(BaseException):

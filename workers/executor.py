@@ -288,8 +288,10 @@ class Executor:
             never += [item_of[slot] for slot in grant.never]
             send_by = min(send_by, grant.send_by)
             waiting = [slot for slot in ids if slot not in {*grant.granted, *grant.never}]
-            if waiting and not BUDGET_LIMITS.isdisjoint(grant.full):
-                refused = SlotRefusal(max(grant.retry_after, BUSY_SECONDS), grant.full[0])
+            of_budget = [limit for limit in grant.full if limit in BUDGET_LIMITS]
+            if waiting and of_budget:
+                # Named as a wait for the deployment's rate, it would count against all who wait.
+                refused = SlotRefusal(max(grant.retry_after, BUSY_SECONDS), of_budget[0])
                 aside.setdefault(refused, []).extend(item_of[slot] for slot in waiting)
             elif waiting:
                 wait = max(grant.retry_after, SOONEST_SECONDS)

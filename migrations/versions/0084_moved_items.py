@@ -1,5 +1,5 @@
 """SQLite compares an item's state with one word after the other where it moves: for a list of words
-it would make a table of them, for every item, which took longer than to write the item.
+it would make a table of them, for every item, which took up to half of the move's time.
 """
 
 from collections.abc import Callable, Sequence

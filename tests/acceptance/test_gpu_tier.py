@@ -239,14 +239,16 @@ def _loading(running: RunningSystem) -> list[str]:
 
 
 def _cores(worker: int) -> list[int]:
-    """The processes of a worker's engines, without what watches over them."""
-    found = []
+    """The processes of a worker's engines; none before what watches over them is there."""
+    watched, found = False, []
     with contextlib.suppress(psutil.NoSuchProcess):
         for child in psutil.Process(worker).children():
             with contextlib.suppress(psutil.NoSuchProcess):
-                if orphans.WATCH not in child.cmdline():
+                if orphans.WATCH in child.cmdline():
+                    watched = True
+                else:
                     found.append(child.pid)
-    return found
+    return found if watched else []
 
 
 @contextlib.contextmanager

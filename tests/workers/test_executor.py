@@ -18,8 +18,11 @@ from tests.workers.slice_worker import LEASE_SECONDS, SMALL, Worker
 from tierqueue.ledger.in_force import conditions
 from tierqueue.ledger.session import now as database_now
 from tierqueue.router.condition import Fault, ServedCall
+from tierqueue.router.lifecycle import Wait
 from tierqueue.tasks.broker.slices import Slice
 from tierqueue.workers import executor as module
+from tierqueue.workers.limits import call_recovery
+from tierqueue.workers.limits.bounds import Bounds, Grant
 from tierqueue.workers.limits.limiter import Limiter
 
 pytestmark = [
@@ -150,6 +153,22 @@ def test_a_budget_above_its_rate_holds_up_no_other_where_the_deployment_is_full_
     assert worker.waits(usual) < 10
     worker.engine.lets.set()
     first.join(60)
+
+
+def test_an_item_that_waits_for_its_budget_is_not_said_to_wait_for_its_deployment_s_rate(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grant = call_recovery.grant
+
+    def of_budget_full(ledger: Any, limiter: Any, bounds: Bounds, wanted: Any) -> Grant:
+        full = (Wait.TOKENS_PER_MINUTE, Wait.BUDGET_RATE)
+        stopped = Grant(granted=(), retry_after=50.0, full=full)
+        return stopped if bounds.shared else grant(ledger, limiter, bounds, wanted)
+
+    monkeypatch.setattr(call_recovery, "grant", of_budget_full)
+    work = worker.slice(1, budgets=["other"])
+    assert worker.executor.run(work) == {"accepted": 1}
+    assert worker.stand(work) == [("waiting", "budget_rate"), ("succeeded", None)]
 
 
 @pytest.mark.usefixtures("impatient")

@@ -24,7 +24,12 @@ for _, one in ipairs(cjson.decode(ARGV[7 + scopes])) do
     lapsed[#lapsed + 1] = one
   end
 end
--- What lapsed in the first scope may be in another still.
+for number = 2, scopes do
+  for start = 1, #ids, 1000 do
+    redis.call('ZREM', KEYS[number * 2], unpack(ids, start, math.min(#ids, start + 999)))
+  end
+end
+-- What lapsed in the first scope may be in another still; what was told twice is in none.
 for _, one in ipairs(lapsed) do
   local mine = false
   for number = 2, scopes do
@@ -32,11 +37,6 @@ for _, one in ipairs(lapsed) do
     mine = mine or found
   end
   if mine then ended[#ended + 1] = one end
-end
-for number = 2, scopes do
-  for start = 1, #ids, 1000 do
-    redis.call('ZREM', KEYS[number * 2], unpack(ids, start, math.min(#ids, start + 999)))
-  end
 end
 
 local function refused(w)

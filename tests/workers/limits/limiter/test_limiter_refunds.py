@@ -110,6 +110,17 @@ def test_a_slot_that_lapsed_in_the_deployment_alone_comes_back_to_the_tier(
     assert len(bench.grant(stated, *calls(2)).granted) == 2
 
 
+def test_a_call_that_is_told_twice_at_once_gives_back_once(client: redis.Redis) -> None:
+    bench = on_redis(client)
+    stated = bounds(in_flight=9, tier_in_flight=9, tokens_per_minute=300)
+    wanted = calls(3, 100)
+    grant = bench.grant(stated, *wanted)
+    [slot, *_] = grant.slots(wanted)
+    told = CallUsage(slot, sent=False)
+    bench.limiter.release_ended(stated, [told, told])
+    assert len(bench.grant(stated, *calls(2, 100)).granted) == 1
+
+
 def test_what_was_never_sent_counts_nowhere(client: redis.Redis) -> None:
     bench, stated = on_redis(client), bounds(requests_per_minute=1, requests_per_day=1)
     [want] = calls(1)
